@@ -1,0 +1,70 @@
+# Every target sets up what it needs on a fresh machine, once: a second call starts at once.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test unit runners-test lint format types imports bench setup clean
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+RUNNERS ?= .runners
+INPUT   ?= pipelines/sample/streams.jsonl
+OUTPUT  ?= out
+ARGS    ?=
+STEP    := .ci/step
+CODE    := $(wildcard beam_rnn pipelines training benchmarks tests setup.py)
+export BEAM_RNN_RUNNERS := $(abspath $(RUNNERS))
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(VENV)/.stamp-run ## the main job on the committed sample (INPUT=, OUTPUT=, ARGS=)
+	@$(BIN)/python -m beam_rnn tag-names --input "$(INPUT)" --output "$(OUTPUT)" $(ARGS)
+
+test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute
+	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" $(ARGS)
+
+runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
+	@$(BIN)/python -m pytest tests/runners $(ARGS)
+
+lint: $(VENV)/.stamp-dev ## ruff: rules and layout
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+format: $(VENV)/.stamp-dev ## ruff: mend what it can
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+types: $(VENV)/.stamp-dev ## mypy
+	@$(BIN)/mypy
+
+imports: $(VENV)/.stamp-dev ## import-linter: imports point one way
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## ours against the plain way, in one run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+setup: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## all set-up, nothing run
+
+clean: ## remove what set-up and tests made
+	rm -rf $(VENV) .runners out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@$(STEP) "virtual environment in $(VENV)" "$${PYTHON:-$$(.ci/python)}" -m venv $(VENV)
+
+# Making the environment writes into it, so its age says nothing: order-only.
+$(VENV)/.stamp-run: setup.py | $(BIN)/python
+	@$(STEP) "packages of the main job" $(BIN)/python -m pip install --quiet --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.stamp-dev: setup.py | $(BIN)/python
+	@$(STEP) "packages of the main job, tests and checks" \
+		$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.stamp-run
+
+$(RUNNERS)/.stamp: tests/runners/install.py tests/runners/flink.pom.xml | $(BIN)/python
+	@$(BIN)/python tests/runners/install.py
+	@touch $@

@@ -1,0 +1,54 @@
+"""Package metadata of beam-rnn; ships whole with ``--setup_file=./setup.py``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).parent / "README.md"
+
+# What the command line and its pages need: live lines, HTML pages, commands.
+CLI = ["rich>=13", "jinja2>=3.1", "typer>=0.12"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
+KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
+TRAIN = ["jax>=0.4.30", "optax>=0.2.2"]
+DEV = [
+    "hypothesis>=6.100",
+    "import-linter>=2.1",
+    "mypy>=1.13",
+    "pytest>=8.2",
+    "pytest-xdist>=3.6",
+    "ruff>=0.8",
+]
+
+setup(
+    name="beam-rnn",
+    version="0.1.0.dev0",
+    description="Recurrent networks over unbounded streams, their state kept in Apache Beam",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["beam_rnn", "beam_rnn.*"]),
+    package_data={"beam_rnn": ["py.typed"]},
+    install_requires=["apache-beam>=2.77,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
+    extras_require={
+        "cli": CLI,
+        "onnx": ONNX,
+        "keras": KERAS,
+        "torch": ["torch>=2.2"],
+        "train": TRAIN,
+        "audio": ["scipy>=1.11"],
+        # No torch: its layouts are tested on saved files, and it is a large install.
+        "dev": sorted({*DEV, *CLI, *ONNX, *KERAS, *TRAIN}),
+    },
+    entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
+    ],
+)

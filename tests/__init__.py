@@ -1,0 +1,1 @@
+"""The tests of beam_rnn; their folders mirror the package."""

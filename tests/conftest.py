@@ -1,0 +1,22 @@
+"""What all tests share: hypothesis profiles and the place of data that is not in the repo."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Pipelines take as long as they take; CI must not find a different example each time.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of data sets that may not be committed; skips the test where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no data sets beside the repository ({SHARED_DATA.parent.name}/data)")
+    return SHARED_DATA

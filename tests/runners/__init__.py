@@ -1,0 +1,1 @@
+"""The conformance suite: the same pipelines on every runner, each really started."""

@@ -1,0 +1,104 @@
+"""Installs the runners that the tests start, once: ``python -m tests.runners.install``."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PRISM_MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
+PRISM_VERSION = "v2.77.0"
+FLINK_POM = Path(__file__).with_name("flink.pom.xml")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def folder() -> Path:
+    """Where the runners are kept: ``$BEAM_RNN_RUNNERS``, or ``.runners/`` in the repository."""
+    return Path(os.environ.get("BEAM_RNN_RUNNERS") or REPOSITORY / ".runners").absolute()
+
+
+def prism() -> Path:
+    """The Prism binary, there or not."""
+    return folder() / f"prism-{PRISM_VERSION}" / "prism"
+
+
+def flink() -> Path:
+    """The folder of the Flink job server's jars, there or not."""
+    version = re.search(r"<beam\.version>(.+?)<", FLINK_POM.read_text(encoding="utf-8"))
+    assert version, f"{FLINK_POM} names no beam.version"
+    return folder() / f"flink-beam-{version[1]}" / "lib"
+
+
+def install_prism() -> None:
+    """Builds Prism from its Go module; about 80 s on two cores, network included."""
+    _need("go", "Go 1.25 or later builds the Prism runner")
+    with _fresh(prism().parent) as bin_folder:
+        environment = {**os.environ, "GOBIN": str(bin_folder)}
+        _call(["go", "install", f"{PRISM_MODULE}@{PRISM_VERSION}"], environment)
+
+
+def install_flink() -> None:
+    """Fetches the Flink job server's jars with Maven; about 25 s, 152 MB."""
+    _need("java", "Java 11 or 17 runs the Flink job server")
+    _need("mvn", "Maven fetches the Flink job server")
+    with _fresh(flink()) as lib:
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
+        _call(["mvn", "-q", "-B", "-f", str(FLINK_POM), *goal], dict(os.environ))
+
+
+def main() -> int:
+    """Installs what is missing, one progress line each; the exit code."""
+    steps: list[tuple[str, Path, Callable[[], None]]] = [
+        ("Prism runner", prism(), install_prism),
+        ("Flink job server", flink(), install_flink),
+    ]
+    for label, target, install in steps:
+        if target.exists():
+            continue
+        print(f"==> {label} ... ", end="", flush=True)
+        start = time.monotonic()
+        try:
+            install()
+        except (OSError, RuntimeError) as error:
+            print(f"FAILED: {error}")
+            return 1
+        print(f"done in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+class _fresh:
+    """A folder that appears under its name only when whole; a failed step leaves nothing."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(target.name + f".part-{os.getpid()}")
+
+    def __enter__(self) -> Path:
+        self._part.mkdir(parents=True)
+        return self._part
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if failed is None:
+            self._part.replace(self._target)
+        else:
+            shutil.rmtree(self._part, ignore_errors=True)
+
+
+def _need(program: str, why: str) -> None:
+    if shutil.which(program) is None:
+        raise RuntimeError(f"{program} is not on the PATH ({why}); `make unit` does without")
+
+
+def _call(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-4000:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
