@@ -1,0 +1,267 @@
+"""Network: layers in a row, stepped for many streams at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from beam_rnn.errors import InputError, ModelError
+from beam_rnn.nn.cells import Cell
+from beam_rnn.nn.layers import Columns, Embedding, Shape
+from beam_rnn.nn.parameters import Floats, Frozen
+from beam_rnn.nn.sequences import CRF, Bidirectional, Wave, run_cell
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Frozen):
+    """A recurrent network: y, a' = step(x, a).
+
+    Attributes:
+      layers: applied in a row. A network that begins with an Embedding takes ids (), one that
+        begins with Columns rows (K,), another vectors (D,).
+      labels: names of the C outputs, or None.
+      vocabulary: the token of each id, or None.
+      lookahead: y of step t answers x of step t - lookahead; after the last x of a sequence
+        that many zero inputs (id 0 or a zero row) are stepped.
+      card: what is known of the weights (data, recipe, figures); values that JSON can hold.
+
+    Raises:
+      ModelError: the layers do not fit together; the message names the layer and the array.
+    """
+
+    layers: Sequence[Any]
+    labels: Sequence[str] | None = field(default=None, kw_only=True)
+    vocabulary: Sequence[str] | None = field(default=None, kw_only=True)
+    lookahead: int = field(default=0, kw_only=True)
+    card: dict[str, Any] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for name in ("labels", "vocabulary"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "card", dict(self.card or {}))
+        if not self.layers:
+            raise ModelError("a network needs at least one layer")
+        if not hasattr(self.layers[0], "in_shape"):
+            raise ModelError(f"{type(self.layers[0]).__name__} cannot be the first layer")
+        shape: Shape = self.layers[0].in_shape
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, CRF) and place != len(self.layers) - 1:
+                raise ModelError("CRF must be the last layer")
+            try:
+                shape = layer.out_shape(shape)
+            except ModelError as error:
+                raise ModelError(f"layer {place}: {error}") from None
+        if len(shape) != 1:
+            raise ModelError(f"the last layer gives {shape}, expected one axis")
+        object.__setattr__(self, "output_size", shape[0])
+        if self.labels is not None and len(self.labels) != shape[0]:
+            raise ModelError(f"{len(self.labels)} labels, expected one for each of {shape[0]}")
+        if self.lookahead < 0:
+            raise ModelError(f"lookahead is {self.lookahead}, expected 0 or more steps")
+
+    output_size: int = field(init=False, repr=False)
+
+    @property
+    def input_shape(self) -> Shape:
+        shape: Shape = self.layers[0].in_shape
+        return shape
+
+    @property
+    def input_dtype(self) -> type[np.int64] | type[np.float32]:
+        first = self.layers[0]
+        ids = isinstance(first, Embedding) or (isinstance(first, Columns) and first.takes_ids)
+        return np.int64 if ids else np.float32
+
+    @cached_property
+    def state_size(self) -> int:
+        """Floats in the state row of a stream."""
+        return sum(layer.state_size for layer in self.layers if isinstance(layer, Cell))
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether y of a step needs nothing that comes later: no Bidirectional, no CRF."""
+        return not any(isinstance(layer, Bidirectional | CRF) for layer in self.layers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell one network (structure and weights) from another."""
+        digest = hashlib.sha256()
+        _digest(digest, (self.layers, self.lookahead))
+        return digest.hexdigest()[:16]
+
+    def initial_state(self, batch: int) -> Floats:
+        """The states before the first step: (batch, S) zeros."""
+        return np.zeros((batch, self.state_size), np.float32)
+
+    def step(self, x: ArrayLike, a: Floats) -> tuple[Floats, Floats]:
+        """One step of B streams.
+
+        Args:
+          x: (B,) or (B, K) int ids, or (B, D) float32.
+          a: (B, S) float32, left as it is.
+
+        Returns:
+          y (B, C) and the new a (B, S).
+
+        Raises:
+          InputError: x or a has the wrong shape, type or values.
+          ModelError: the network is not causal.
+        """
+        self._need_causal("step")
+        x = self.check(x)
+        B = len(x)
+        a = self._check_state(a, B).copy()
+        return self.head(self.advance(x, a, [Wave(slice(0, B), B)])), a
+
+    def unroll(self, x: ArrayLike, a: Floats | None = None) -> tuple[Floats, Floats]:
+        """Steps through whole sequences; the same bits as ``step`` repeated.
+
+        Args:
+          x: (T, ...) for one sequence or (B, T, ...) for B of one length, ... as for ``step``.
+          a: (S,) or (B, S) float32 to begin from, or None for the initial state.
+
+        Returns:
+          y (T, C) or (B, T, C), and the last a (S,) or (B, S).
+
+        Raises:
+          InputError: x or a has the wrong shape, type or values.
+        """
+        x = np.asarray(x)
+        axes = x.ndim - len(self.input_shape)
+        if axes not in (1, 2):
+            inner = ", ".join(map(str, self.input_shape))
+            raise InputError(f"x has shape {x.shape}, expected (T, {inner}) or (B, T, {inner})")
+        if axes == 1:
+            y, last = self.unroll(x[None], None if a is None else np.asarray(a)[None])
+            return y[0], last[0]
+        B, T = x.shape[:2]
+        flat = self.check(np.ascontiguousarray(x.swapaxes(0, 1)).reshape(T * B, *x.shape[2:]))
+        state = self.initial_state(B) if a is None else self._check_state(a, B).copy()
+        waves = [Wave(slice(0, B), B)] * T
+        if self.causal:
+            y = self.head(self.advance(flat, state, waves))
+        else:
+            if a is not None:
+                raise ModelError("a network that reads whole sequences has no state to begin from")
+            y = self._over(flat, T, B)
+        return np.ascontiguousarray(y.reshape(T, B, self.output_size).swapaxes(0, 1)), state
+
+    def _over(self, x: NDArray[Any], T: int, B: int) -> Floats:
+        for layer in self.layers:
+            if T == 0 or B == 0:
+                return np.zeros((0, self.output_size), np.float32)
+            if isinstance(layer, Cell):
+                a = np.zeros((B, layer.state_size), np.float32)
+                x = run_cell(layer, (), x, a, [Wave(slice(0, B), B)] * T)
+            elif isinstance(layer, Bidirectional | CRF):
+                x = layer.over(x.reshape(T, B, -1)).reshape(T * B, -1)
+            else:
+                x = layer.apply(x)
+        return x
+
+    # What the streams build on: many streams, in waves, in place.
+
+    @cached_property
+    def _stages(self) -> tuple[list[tuple[list[Any], Cell]], list[Any]]:
+        """The cells, each with the stateless layers before it, and the layers after the last."""
+        stages: list[tuple[list[Any], Cell]] = []
+        front: list[Any] = []
+        for layer in self.layers:
+            if isinstance(layer, Cell):
+                stages.append((front, layer))
+                front = []
+            else:
+                front.append(layer)
+        return stages, front
+
+    def advance(self, x: NDArray[Any], a: Floats, waves: Sequence[Wave]) -> NDArray[Any]:
+        """Steps the states ``a`` (R, S) in place through ``waves``, without the head.
+
+        Args:
+          x: (n, ...) checked inputs, those of the first wave first.
+          a: (R, S) the states of all streams.
+          waves: which rows of ``a`` step when.
+
+        Returns:
+          (n, H) what the head reads, in the order of ``x``.
+        """
+        offset = 0
+        for front, cell in self._stages[0]:
+            part = a[:, offset : offset + cell.state_size]
+            offset += cell.state_size
+            x = run_cell(cell, front, x, part, waves)
+        return x
+
+    def head(self, h: NDArray[Any]) -> Floats:
+        """The layers after the last cell: (n, H) -> y (n, C)."""
+        for layer in self._stages[1]:
+            h = layer.apply(h)
+        return h
+
+    def readout(self, a: Floats) -> Floats:
+        """y of the step that led to the states ``a`` (n, S): (n, C)."""
+        stages = self._stages[0]
+        if not stages:
+            raise ModelError("a network without a cell cannot answer from its state")
+        last = stages[-1][1]
+        start = self.state_size - last.state_size
+        return self.head(np.ascontiguousarray(a[:, start : start + last.hidden_size]))
+
+    def check(self, x: ArrayLike) -> NDArray[Any]:
+        """Returns ``x`` (n, ...) as inputs of the network, or raises InputError with the reason."""
+        rows = np.asarray(x)
+        dtype = self.input_dtype
+        if rows.ndim == 0 or rows.shape[1:] != self.input_shape:
+            inner = "".join(f", {axis}" for axis in self.input_shape)
+            raise InputError(f"x has shape {rows.shape}, expected (n{inner})")
+        if dtype is np.int64:
+            if rows.dtype.kind not in "iu":
+                raise InputError(f"x has type {rows.dtype}, expected integer ids")
+            rows = np.ascontiguousarray(rows, np.int64)
+            outside = self.layers[0].outside(rows)
+            if outside is not None:
+                raise InputError(f"x has the id {outside}, which is outside of the vocabulary")
+            return rows
+        if rows.dtype.kind not in "fiu":
+            raise InputError(f"x has type {rows.dtype}, expected numbers")
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(rows, np.float32)
+        if not np.isfinite(rows).all():
+            raise InputError("x has NaN or infinite values")
+        return rows
+
+    def _check_state(self, a: Floats, batch: int) -> Floats:
+        a = np.asarray(a, np.float32)
+        if a.shape != (batch, self.state_size):
+            raise InputError(f"a has shape {a.shape}, expected ({batch}, {self.state_size})")
+        return a
+
+    def _need_causal(self, what: str) -> None:
+        if not self.causal:
+            raise ModelError(f"{what} needs a causal network; this one reads whole sequences")
+
+
+def _digest(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        digest.update(repr(value.shape).encode())
+        digest.update(value.tobytes())
+    elif dataclasses.is_dataclass(value):
+        digest.update(type(value).__name__.encode())
+        for part in dataclasses.fields(value):
+            _digest(digest, getattr(value, part.name))
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        digest.update(b"(")
+        for part in value:
+            _digest(digest, part)
+        digest.update(b")")
+    else:
+        digest.update(repr(value).encode())

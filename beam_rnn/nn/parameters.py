@@ -1,0 +1,61 @@
+"""Weights as checked, frozen arrays."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from beam_rnn.errors import ModelError
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Frozen:
+    """Base of what is built once from arrays: what is derived from them is not pickled."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = {
+            name
+            for kind in type(self).__mro__
+            for name, value in vars(kind).items()
+            if isinstance(value, cached_property)
+        }
+        return {name: value for name, value in vars(self).items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    def _freeze(self, name: str, expected: tuple[str | int, ...]) -> tuple[int, ...]:
+        """Makes the field ``name`` float32, C-contiguous and read-only; returns its shape.
+
+        ``expected`` gives each axis as a number, or as a letter where any length is right.
+        """
+        array = frozen(f"{type(self).__name__}.{name}", getattr(self, name), expected)
+        object.__setattr__(self, name, array)
+        return array.shape
+
+
+def frozen(name: str, value: ArrayLike, expected: tuple[str | int, ...]) -> Floats:
+    """Returns ``value`` as float32, C-contiguous, read-only, or raises ModelError by ``name``."""
+    try:
+        array = np.array(value, dtype=np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} is not an array of numbers: {error}") from None
+    fits = len(array.shape) == len(expected) and all(
+        length >= 1 if isinstance(axis, str) else length == axis
+        for length, axis in zip(array.shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(str(axis) for axis in expected)
+        raise ModelError(f"{name} has shape {array.shape}, expected ({wanted})")
+    if not np.isfinite(array).all():
+        raise ModelError(f"{name} has values that are not finite")
+    array.flags.writeable = False
+    return array

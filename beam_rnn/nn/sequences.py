@@ -1,0 +1,170 @@
+"""Layers that need the whole sequence: a cell in both directions, a CRF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from beam_rnn.errors import ModelError
+from beam_rnn.nn.cells import Cell
+from beam_rnn.nn.layers import Shape
+from beam_rnn.nn.parameters import Floats, Frozen, Ints
+
+_BLOCK = 2048  # rows whose input half is computed at once: large enough for BLAS, small in cache
+
+
+class Wave(NamedTuple):
+    """One step of many streams: the rows of the state that step, each at most once.
+
+    Attributes:
+      rows: places in the state array, as indices (m,) or a slice without a step.
+      size: m.
+      fresh: places of the rows whose sequence begins here (set to zero first), or None.
+    """
+
+    rows: slice | Ints
+    size: int
+    fresh: Ints | None = None
+
+
+def run_cell(
+    cell: Cell, front: Sequence[object], x: np.ndarray, a: Floats, waves: Sequence[Wave]
+) -> Floats:
+    """Steps one cell through waves.
+
+    Args:
+      cell: the cell.
+      front: stateless layers that make the cell's input from ``x``.
+      x: (n, ...) inputs, those of the first wave first.
+      a: (R, S) states of all streams, advanced in place.
+      waves: what steps when; their sizes add up to n.
+
+    Returns:
+      (n, H) hidden vectors in the order of ``x``.
+    """
+    kernel = cell.kernel
+    H = cell.hidden_size
+    h = np.empty((len(x), H), np.float32)
+    projected_to = start = 0
+    for wave in waves:
+        stop = start + wave.size
+        if stop > projected_to:
+            base, projected_to = start, min(len(x), max(stop, start + _BLOCK))
+            p = kernel.project(_through(front, x[base:projected_to]))
+        if wave.fresh is not None:
+            a[wave.fresh] = 0
+        s = a[wave.rows]
+        kernel.step(p[start - base : stop - base], s)
+        if not isinstance(wave.rows, slice):
+            a[wave.rows] = s
+        h[start:stop] = s[:, :H]
+        start = stop
+    return h
+
+
+def _through(layers: Sequence[object], x: np.ndarray) -> np.ndarray:
+    for layer in layers:
+        x = layer.apply(x)  # type: ignore[attr-defined]
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class Bidirectional(Frozen):
+    """Two cells over a whole sequence, one from each end: [forward | backward].
+
+    Attributes:
+      forward: the cell that reads from the first element.
+      backward: the cell that reads from the last element.
+
+    Raises:
+      ModelError: the cells take inputs of different widths.
+    """
+
+    forward: Cell
+    backward: Cell
+
+    def __post_init__(self) -> None:
+        if self.forward.input_size != self.backward.input_size:
+            raise ModelError(
+                f"Bidirectional: the forward cell takes {self.forward.input_size} features, the "
+                f"backward cell {self.backward.input_size}"
+            )
+
+    @property
+    def in_shape(self) -> Shape:
+        return (self.forward.input_size,)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        self.backward.out_shape(shape)
+        return (self.forward.out_shape(shape)[0] + self.backward.hidden_size,)
+
+    def over(self, x: Floats) -> Floats:
+        """Maps whole sequences, time first: (T, B, D) -> (T, B, H + H')."""
+        T, B, D = x.shape
+        waves = [Wave(slice(0, B), B)] * T
+        halves = []
+        for cell, step in ((self.forward, 1), (self.backward, -1)):
+            a = np.zeros((B, cell.state_size), np.float32)
+            h = run_cell(cell, (), x[::step].reshape(T * B, D), a, waves)
+            halves.append(h.reshape(T, B, -1)[::step])
+        return np.concatenate(halves, axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class CRF(Frozen):
+    """A linear-chain conditional random field, decoded by Viterbi (Lafferty et al., 2001).
+
+    Attributes:
+      transitions: (C, C) score of going from label i (row) to label j (column).
+      start: (C,) score of beginning with a label, or None.
+      end: (C,) score of ending with a label, or None.
+
+    Raises:
+      ModelError: an array has the wrong shape.
+    """
+
+    transitions: Floats
+    start: Floats | None = None
+    end: Floats | None = None
+
+    def __post_init__(self) -> None:
+        C, _ = self._freeze("transitions", ("C", "C"))
+        if self.transitions.shape != (C, C):
+            raise ModelError(f"CRF.transitions has shape {self.transitions.shape}, expected (C, C)")
+        for name in ("start", "end"):
+            if getattr(self, name) is not None:
+                self._freeze(name, (C,))
+
+    @property
+    def in_shape(self) -> Shape:
+        return (len(self.transitions),)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        if shape != self.in_shape:
+            raise ModelError(
+                f"CRF.transitions has {len(self.transitions)} labels, the layer before gives "
+                f"{shape}"
+            )
+        return shape
+
+    def over(self, x: Floats) -> Floats:
+        """The best path of whole sequences, as one-hot rows: (T, B, C) -> (T, B, C)."""
+        T, B, C = x.shape
+        best = x[0] + (0 if self.start is None else self.start)
+        back = np.empty((T, B, C), np.intp)
+        for t in range(1, T):
+            scores = best[:, :, None] + self.transitions  # (B, from, to)
+            back[t] = scores.argmax(axis=1)
+            best = np.take_along_axis(scores, back[t][:, None], axis=1)[:, 0] + x[t]
+        if self.end is not None:
+            best = best + self.end
+        path = best.argmax(axis=1)
+        y = np.zeros((T, B, C), np.float32)
+        streams = np.arange(B)
+        for t in range(T - 1, -1, -1):
+            y[t, streams, path] = 1
+            path = back[t, streams, path] if t else path
+        return y
