@@ -16,11 +16,32 @@ __all__ = ["BUCKETS", "LETTERS", "SHAPES", "SPELLING", "Token", "Tokenizer", "UN
 UNKNOWN = "<unk>"
 """The word with id 1, which stands for every word that is not in the vocabulary."""
 
-SHAPES = (
-    "padding lower Capital CAPITALS letter CamelCase camelCase number number-with-marks "
-    "number-and-letters U.S. Mr. lower-hyphen Capital-hyphen CAPITALS-HYPHEN 's uncased stop "
-    "pause opening closing quote dash other"
-).split()
+SHAPES = [
+    "padding",
+    "lower",
+    "Capital",
+    "CAPITALS",
+    "letter",
+    "CamelCase",
+    "camelCase",
+    "number",
+    "number-with-marks",
+    "number-and-letters",
+    "U.S.",
+    "Mr.",
+    "lower-hyphen",
+    "Capital-hyphen",
+    "CAPITALS-HYPHEN",
+    "'s",
+    "uncased",
+    "stop",
+    "pause",
+    "opening",
+    "closing",
+    "quote",
+    "dash",
+    "other",
+]
 """Names of the shape ids."""
 
 BUCKETS = 4096

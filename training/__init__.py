@@ -1,0 +1,1 @@
+"""The recipes: how the weights under models/ were trained."""
