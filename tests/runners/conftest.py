@@ -1,0 +1,65 @@
+"""Starts each runner once per session; a test that takes `runner` runs on every one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runners import harness, services
+from tests.runners.harness import Runner
+from tests.runners.services import Service
+
+
+@pytest.fixture(scope="session", params=harness.ALL)
+def runner(request: pytest.FixtureRequest) -> Runner:
+    """A runner, ready to run pipelines.
+
+    For fewer: ``@pytest.mark.parametrize("runner", harness.UNBOUNDED, indirect=True)``.
+    """
+    make: dict[str, Callable[[], Runner]] = {
+        "FnApiRunner": harness.fn_api,
+        "BundleBasedDirectRunner": harness.bundle_based,
+        "Prism": lambda: harness.portable("Prism", *request.getfixturevalue("prism")),
+        "FlinkStreaming": lambda: harness.portable(
+            "FlinkStreaming",
+            *request.getfixturevalue("flink"),
+            streaming=True,
+            **harness.FLINK,
+        ),
+        "FlinkBatch": lambda: harness.portable(
+            "FlinkBatch", *request.getfixturevalue("flink"), **harness.FLINK
+        ),
+    }
+    return make[request.param]()
+
+
+@pytest.fixture(scope="session")
+def service_logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where services write; pytest keeps it for a few runs."""
+    return tmp_path_factory.mktemp("services")
+
+
+@pytest.fixture(scope="session")
+def prism(service_logs: Path) -> Iterator[tuple[Service, int]]:
+    """A running Prism and its job port."""
+    with services.prism(service_logs) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def flink(service_logs: Path) -> Iterator[tuple[Service, int]]:
+    """A running Flink, embedded in its job server, and its job port."""
+    with services.flink(service_logs) as started:
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test shows the end of its runner's log."""
+    report: Any = yield
+    under_test = getattr(item, "funcargs", {}).get("runner")
+    if report.failed and isinstance(under_test, Runner) and under_test.service:
+        service = under_test.service
+        report.sections.append((f"{service.name}: end of {service.log}", service.tail()))
+    return report

@@ -1,0 +1,153 @@
+"""Runner services as child processes: a free port, a wait for readiness, a log, a clean end."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.runners import install
+
+JAVA_OPENS = ("java.util", "java.lang", "java.nio", "java.time")
+
+
+class ServiceError(RuntimeError):
+    """A service did not start, or ended too early; shows the end of its log."""
+
+
+class Service:
+    """One child process with its log; it is signalled by its own process id, never by name.
+
+    Args:
+        name: the stem of the log's file name.
+        command: program and arguments.
+        folder: where the log is written; the process runs there.
+    """
+
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A Ctrl-C at the terminal is for pytest, whose fixtures then end the service.
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def tail(self, size: int = 6000) -> str:
+        """The last `size` characters of the log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-size:]
+
+    def wait_for_port(self, port: int, seconds: float = 30) -> None:
+        """Returns once `port` accepts connections; else ServiceError."""
+        for _ in self._poll(f"port {port}", seconds):
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
+                return
+
+    def wait_for_line(self, text: str, seconds: float = 60) -> None:
+        """Returns once the log holds `text`; else ServiceError."""
+        for _ in self._poll(repr(text), seconds):
+            if text in self.log.read_text(encoding="utf-8", errors="replace"):
+                return
+
+    def stop(self, seconds: float = 10) -> None:
+        """Ends the process: asks, waits, then kills."""
+        if self.running():
+            self._process.terminate()
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """Ends the process at once, as a fault does."""
+        self._process.kill()
+        self._process.wait()
+
+    def _poll(self, what: str, seconds: float) -> Iterator[None]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not self.running():
+                code = self._process.returncode
+                raise ServiceError(f"{self.name} ended with code {code}:\n{self.tail()}")
+            yield
+            time.sleep(0.05)
+        raise ServiceError(f"{self.name}: no {what} within {seconds:g} s:\n{self.tail()}")
+
+
+def free_port() -> int:
+    """A TCP port that nothing listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def prism(folder: Path) -> Iterator[tuple[Service, int]]:
+    """A running Prism, and the port of its job service."""
+    port = free_port()
+    command = [str(_installed(install.prism())), "--job_port", str(port), "--log_level=warn"]
+    with _stopped(Service("prism", [*command, "--serve_http=false"], folder)) as service:
+        service.wait_for_port(port)
+        yield service, port
+
+
+@contextlib.contextmanager
+def flink(folder: Path, master: str = "[local]") -> Iterator[tuple[Service, int]]:
+    """A running Flink job server, and its port.
+
+    `master` is "[local]" for a Flink inside the server, or HOST:PORT of a cluster's REST end.
+    """
+    port, artifacts = free_port(), free_port()
+    quiet = [
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.log.org.apache.beam.runners.jobsubmission=info",
+    ]
+    opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in JAVA_OPENS]
+    driver = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+    ports = ["--job-port", str(port), "--artifact-port", str(artifacts), "--expansion-port", "-1"]
+    command = [
+        "java",
+        "-Xmx2g",
+        *quiet,
+        *opens,
+        "-cp",
+        f"{_installed(install.flink())}{os.sep}*",
+        driver,
+    ]
+    staging = ["--artifacts-dir", str(folder / "artifacts")]
+    master_option = ["--flink-master", master]
+    service = Service("flink", [*command, *ports, *staging, *master_option], folder)
+    with _stopped(service):
+        service.wait_for_line("Job server now running")
+        yield service, port
+
+
+@contextlib.contextmanager
+def _stopped(service: Service) -> Iterator[Service]:
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def _installed(path: Path) -> Path:
+    if not path.exists():
+        raise ServiceError(f"{path} is missing: `make setup` installs it")
+    return path
