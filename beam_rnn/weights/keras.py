@@ -1,0 +1,254 @@
+"""Keras model files -> Network: .keras archives and .h5 files, without Keras itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from beam_rnn import nn
+from beam_rnn.errors import WeightsError
+from beam_rnn.weights import files
+from beam_rnn.weights.arrays import Floats, floats, network
+from beam_rnn.weights.keras_layers import Config, Parts, chain, convert
+
+_LARGEST_CONFIG = 64 << 20
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_KNOWN_WEIGHTS = ("kernel", "recurrent_kernel", "bias", "embeddings")
+
+
+def from_keras(
+    path: files.PathLike,
+    *,
+    ignore_mask: bool = False,
+    labels: Sequence[str] | None = None,
+    vocabulary: Sequence[str] | None = None,
+    lookahead: int = 0,
+    card: dict[str, Any] | None = None,
+) -> nn.Network:
+    """Builds a network from a whole Keras model: a .keras archive, or .h5 of Keras 2 or 3.
+
+    Understood are Sequential models and Functional ones whose layers lie in a row: Embedding,
+    SimpleRNN, GRU (both kinds), LSTM, CuDNNGRU, CuDNNLSTM, Bidirectional, Dense, TimeDistributed
+    Dense, Activation, Softmax, ReLU; dropout and noise, which do nothing in inference. A model
+    that returns the last step alone gives the same network: its answer is y of the last step.
+
+    Args:
+      path: on any filesystem that Beam knows; the content tells which format it is.
+      ignore_mask: read a model that masks padding (``mask_zero``, Masking) as if there were
+        none. Right where streams hold no padding; refused without.
+      labels, vocabulary, lookahead, card: as for ``Network``.
+
+    Raises:
+      WeightsError: a broken file, or something that is not supported, by layer and option.
+      ImportError: the package h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise files.needs("h5py", "keras", "from_keras") from error
+    name = os.fspath(path)
+    data = files.read(name)
+    if data.startswith(b"PK"):
+        layers = _archive(name, data, h5py, ignore_mask)
+    elif data.startswith(_HDF5):
+        layers = _hdf5(name, data, h5py, ignore_mask)
+    else:
+        raise WeightsError(
+            f"{name}: expected a .keras archive (zip) or an .h5 file (HDF5), found {len(data)} "
+            f"bytes that begin with {data[:8]!r}"
+        )
+    return network(name, layers, labels, vocabulary, lookahead, card)
+
+
+def _archive(path: str, data: bytes, h5py: Any, ignore_mask: bool) -> list[Any]:
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            infos = files.members(path, data, archive)
+            for member in ("config.json", "model.weights.h5"):
+                if member not in infos:
+                    raise WeightsError(f"{path}: member {member!r} is missing, found {[*infos]}")
+            if infos["config.json"].file_size > _LARGEST_CONFIG:
+                raise WeightsError(f"{path}: config.json claims {infos['config.json'].file_size}")
+            text = files.member(path, archive, infos["config.json"])
+            weights = files.member(path, archive, infos["model.weights.h5"])
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: not a sound .keras archive: {error}") from error
+    configs = chain(path, _json(path, "config.json", text), ignore_mask)
+    file = _File(path, weights, h5py)
+    return convert(path, configs, lambda config: _Indexed(file, config))
+
+
+def _hdf5(path: str, data: bytes, h5py: Any, ignore_mask: bool) -> list[Any]:
+    file = _File(path, data, h5py)
+    if "model_config" not in file.attributes("/"):
+        raise WeightsError(
+            f"{path}: attribute model_config is missing: weights alone; save the whole model"
+        )
+    text = file.attribute("/", "model_config")
+    configs = chain(path, _json(path, "model_config", text), ignore_mask)
+    return convert(path, configs, lambda config: _Named(file, config))
+
+
+def _json(path: str, where: str, text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: {where} is not JSON: {error}") from error
+
+
+class _File:
+    """An HDF5 file in memory: groups and datasets by path, never one of another file."""
+
+    def __init__(self, path: str, data: bytes, h5py: Any) -> None:
+        self.path = path
+        self._size = len(data)
+        self._h5py = h5py
+        try:
+            self._root = h5py.File(BytesIO(data), "r")
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise WeightsError(f"{path}: not a sound HDF5 file: {error}") from error
+
+    def names(self, group: str) -> list[str]:
+        """Names in a group, [] if there is no such group."""
+        found = self._find(group)
+        return sorted(found) if isinstance(found, self._h5py.Group) else []
+
+    def attributes(self, group: str) -> list[str]:
+        try:
+            found = self._find(group)
+            return [] if found is None else list(found.attrs)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(f"{self.path}: group {group!r} is broken: {error}") from error
+
+    def attribute(self, group: str, name: str) -> Any:
+        """An attribute of a group: a text, or an array of texts."""
+        try:
+            attributes = self._find(group).attrs
+            info = attributes.get_id(name)
+            files.check_expansion(
+                self.path, f"attribute {name!r}", info.get_storage_size(), self._size
+            )
+            value = attributes[name]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(
+                f"{self.path}: attribute {name!r} of {group!r} is broken: {error}"
+            ) from error
+        return value
+
+    def texts(self, group: str, name: str) -> list[str]:
+        """A list of texts; a long one is cut into attributes name0, name1, ..."""
+        known = self.attributes(group)
+        parts = [name] if name in known else []
+        while not parts or parts[-1] != name:
+            part = f"{name}{len(parts)}"
+            if part not in known:
+                break
+            parts.append(part)
+        if not parts:
+            raise WeightsError(f"{self.path}: attribute {name!r} of {group!r} is missing")
+        values = [value for part in parts for value in np.atleast_1d(self.attribute(group, part))]
+        return [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in values]
+
+    def read(self, name: str, shape: tuple[int | str, ...]) -> Floats:
+        """A dataset as float32 of the given shape."""
+        found = self._find(name)
+        where = f"weight {name!r}"
+        if not isinstance(found, self._h5py.Dataset):
+            raise WeightsError(f"{self.path}: {where} is missing")
+        try:
+            if found.external or found.is_virtual:
+                raise WeightsError(f"{self.path}: {where} lies in another file: refused")
+            files.check_expansion(self.path, where, int(found.nbytes), self._size)
+            dtype = found.attrs.get("dtype", "")
+            if dtype == "bfloat16" or found.dtype.kind != "f":
+                kind = dtype or found.dtype
+                raise WeightsError(f"{self.path}: {where} holds {kind}, expected floats")
+            value = found[()]
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{self.path}: {where} is broken: {error}") from error
+        return floats(self.path, where, np.asarray(value), shape)
+
+    def _find(self, name: str) -> Any:
+        """The object at a path of hard links; a link to another file is refused."""
+        found = self._root
+        try:
+            for part in name.split("/"):
+                if not part:
+                    continue
+                if not isinstance(found, self._h5py.Group) or part not in found:
+                    return None
+                if not isinstance(found.get(part, getlink=True), self._h5py.HardLink):
+                    raise WeightsError(f"{self.path}: {name!r} is a link to elsewhere: refused")
+                found = found[part]
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{self.path}: {name!r} is broken: {error}") from error
+        return found
+
+
+class _Indexed(Parts):
+    """Weights of a layer in a .keras archive: by index, in groups named by class and count."""
+
+    def __init__(self, file: _File, config: Config) -> None:
+        self._file = file
+        roots = [root for root in ("layers", "_layer_checkpoint_dependencies") if file.names(root)]
+        self._group = f"{roots[0] if roots else 'layers'}/{config.group}"
+        title = f"{self._group}/vars"
+        stored = file.attribute(title, "name") if "name" in file.attributes(title) else config.name
+        if stored != config.name:
+            raise WeightsError(
+                f"{file.path}: group {self._group!r} holds layer {stored!r}, expected "
+                f"{config.name!r}"
+            )
+
+    def names(self, part: str, expected: Sequence[str]) -> list[str]:
+        group = "/".join(filter(None, (self._group, part, "vars")))
+        found = self._file.names(group)
+        if found != [str(i) for i in range(len(expected))]:
+            raise WeightsError(
+                f"{self._file.path}: group {group!r} holds {found}, expected {len(expected)} "
+                f"variables: {', '.join(expected)}"
+            )
+        return [f"{group}/{i}" for i in range(len(expected))]
+
+    def read(self, name: str, shape: tuple[int | str, ...]) -> Floats:
+        return self._file.read(name, shape)
+
+
+class _Named(Parts):
+    """Weights of a layer in an .h5 file: listed by name, Bidirectional forward first."""
+
+    def __init__(self, file: _File, config: Config) -> None:
+        self._file = file
+        self._layer = config.name
+        self._group = f"model_weights/{config.name}"
+
+    def names(self, part: str, expected: Sequence[str]) -> list[str]:
+        listed = self._file.texts(self._group, "weight_names")
+        leaves: dict[str, list[str]] = {}
+        for name in listed:
+            leaf = name.rsplit("/", 1)[-1].split(":")[0]
+            if leaf not in _KNOWN_WEIGHTS:
+                raise WeightsError(
+                    f"{self._file.path}: layer {self._layer!r}: weight {name!r} is not supported"
+                )
+            leaves.setdefault(leaf, []).append(f"{self._group}/{name}")
+        sides = 2 if part in ("forward_layer/cell", "backward_layer/cell") else 1
+        if {leaf: len(names) for leaf, names in leaves.items()} != dict.fromkeys(expected, sides):
+            raise WeightsError(
+                f"{self._file.path}: layer {self._layer!r} holds {listed}, expected {sides} each "
+                f"of {', '.join(expected)}"
+            )
+        return [leaves[leaf][part == "backward_layer/cell"] for leaf in expected]
+
+    def read(self, name: str, shape: tuple[int | str, ...]) -> Floats:
+        return self._file.read(name, shape)

@@ -1,0 +1,229 @@
+"""Our own format: one safetensors file, the structure as JSON in its metadata.
+
+Metadata keys (each a text, JSON but for the first two):
+  beam_rnn.format      version of this format
+  beam_rnn.sha256      of all tensor bytes
+  beam_rnn.layers      [{"kind": "LSTM", "arrays": ["W_x", "W_a", "b"], <options>}, ...]
+  beam_rnn.labels      names of the outputs, or null
+  beam_rnn.vocabulary  token of each id, or null
+  beam_rnn.lookahead   steps
+  beam_rnn.card        what is known of the weights
+Array W_x of the second layer is the tensor "layers.1.W_x".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+from beam_rnn import nn
+from beam_rnn.errors import WeightsError
+from beam_rnn.weights import files, tensors
+from beam_rnn.weights.arrays import Floats, build, floats, network
+
+FORMAT = "1"
+_PREFIX = "beam_rnn."
+_ARRAYS: dict[type[Any], tuple[str, ...]] = {
+    nn.RNN: ("W_x", "W_a", "b"),
+    nn.GRU: ("W_x", "W_a", "b", "b_n"),
+    nn.LSTM: ("W_x", "W_a", "b"),
+    nn.Embedding: ("E",),
+    nn.Dense: ("W_y", "b_y"),
+    nn.Conv1d: ("W", "b"),
+    nn.MaxPool: (),
+    nn.CRF: ("transitions", "start", "end"),
+}
+_OPTIONS: dict[type[Any], dict[str, tuple[type, ...]]] = {
+    nn.RNN: {"activation": (str,)},
+    nn.GRU: {"reset_after": (bool,)},
+    nn.Dense: {"activation": (str, type(None))},
+    nn.Conv1d: {"activation": (str, type(None))},
+}
+_KINDS = {kind.__name__: kind for kind in _ARRAYS}
+
+
+def save(net: nn.Network, path: files.PathLike) -> None:
+    """Writes the network to a safetensors file: weights, structure, labels, vocabulary, card.
+
+    Args:
+      net: the network.
+      path: local, or on any filesystem that Beam knows. Equal networks give equal bytes.
+
+    Raises:
+      WeightsError: the file cannot be written, or the card is not JSON.
+    """
+    name = os.fspath(path)
+    arrays: dict[str, Floats] = {}
+    content = {
+        "layers": [_describe(layer, f"layers.{i}", arrays) for i, layer in enumerate(net.layers)],
+        "labels": net.labels,
+        "vocabulary": net.vocabulary,
+        "lookahead": net.lookahead,
+        "card": net.card,
+    }
+    try:
+        texts = {_PREFIX + key: json.dumps(v, allow_nan=False) for key, v in content.items()}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{name}: labels, vocabulary or card are not JSON: {error}") from error
+    blank = tensors.encode(arrays, {})
+    texts[_PREFIX + "format"] = FORMAT
+    texts[_PREFIX + "sha256"] = _digest(blank)
+    files.write(name, tensors.encode(arrays, texts))
+
+
+def load(path: files.PathLike) -> nn.Network:
+    """Reads a network that ``save`` wrote: the same bits, the same fingerprint.
+
+    Args:
+      path: local, or on any filesystem that Beam knows.
+
+    Raises:
+      WeightsError: the file is missing, broken, truncated, changed, or was not written by ``save``.
+    """
+    name = os.fspath(path)
+    data = files.read(name)
+    arrays, metadata = tensors.decode(name, data)
+    version = metadata.get(_PREFIX + "format")
+    if version is None:
+        raise WeightsError(
+            f"{name}: metadata field {_PREFIX}format is missing: not a file of rnn.save "
+            "(rnn.from_torch reads the safetensors of PyTorch)"
+        )
+    if version != FORMAT:
+        raise WeightsError(
+            f"{name}: metadata field {_PREFIX}format is {version!r}, this version reads {FORMAT!r}"
+        )
+    if metadata.get(_PREFIX + "sha256") != _digest(data):
+        raise WeightsError(
+            f"{name}: metadata field {_PREFIX}sha256 does not match: the tensors were changed"
+        )
+    layers = _field(name, metadata, "layers", list)
+    try:
+        built = [_restore(name, entry, f"layers.{i}", arrays) for i, entry in enumerate(layers)]
+    except RecursionError:
+        raise WeightsError(f"{name}: metadata field {_PREFIX}layers: nested too deep") from None
+    if arrays:
+        raise WeightsError(f"{name}: tensor {min(arrays)!r} belongs to no layer")
+    return network(
+        name,
+        built,
+        labels=_texts(name, metadata, "labels"),
+        vocabulary=_texts(name, metadata, "vocabulary"),
+        lookahead=_field(name, metadata, "lookahead", int),
+        card=_field(name, metadata, "card", dict),
+    )
+
+
+def _describe(layer: Any, where: str, arrays: dict[str, Floats]) -> dict[str, Any]:
+    """Returns the JSON form of a layer and adds its arrays to ``arrays``."""
+    kind = type(layer)
+    if kind is nn.Bidirectional:
+        return {
+            "kind": "Bidirectional",
+            "forward": _describe(layer.forward, f"{where}.forward", arrays),
+            "backward": _describe(layer.backward, f"{where}.backward", arrays),
+        }
+    if kind is nn.Columns:
+        branches = [
+            {
+                "columns": columns,
+                "layers": [
+                    _describe(inner, f"{where}.branches.{i}.{k}", arrays)
+                    for k, inner in enumerate(inner_layers)
+                ],
+            }
+            for i, (columns, inner_layers) in enumerate(layer.branches)
+        ]
+        return {"kind": "Columns", "branches": branches}
+    if kind not in _ARRAYS:
+        raise WeightsError(f"{where}: a layer of type {kind.__name__} cannot be saved")
+    present = [field for field in _ARRAYS[kind] if getattr(layer, field) is not None]
+    arrays.update({f"{where}.{field}": getattr(layer, field) for field in present})
+    options = {field: getattr(layer, field) for field in _OPTIONS.get(kind, {})}
+    return {"kind": kind.__name__, "arrays": present, **options}
+
+
+def _restore(path: str, entry: Any, where: str, arrays: tensors.Arrays) -> Any:
+    """Returns the layer of a JSON form and takes its arrays out of ``arrays``."""
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if kind == "Bidirectional":
+        cells = [
+            _restore(path, entry.get(side), f"{where}.{side}", arrays)
+            for side in ("forward", "backward")
+        ]
+        if not all(isinstance(cell, nn.RNN | nn.GRU | nn.LSTM) for cell in cells):
+            raise WeightsError(f"{path}: {where}: expected two cells")
+        return build(path, where, nn.Bidirectional, *cells)
+    if kind == "Columns":
+        return build(path, where, nn.Columns, _branches(path, entry, where, arrays))
+    if not isinstance(kind, str) or kind not in _KINDS:
+        known = ", ".join([*_KINDS, "Bidirectional", "Columns"])
+        raise WeightsError(f"{path}: {where}: kind is {kind!r}, expected one of {known}")
+    layer = _KINDS[kind]
+    fields: dict[str, Any] = {}
+    for field, types in _OPTIONS.get(layer, {}).items():
+        fields[field] = entry.get(field)
+        if not isinstance(fields[field], types):
+            raise WeightsError(f"{path}: {where}: {field} is {fields[field]!r}: wrong type")
+    names = entry.get("arrays")
+    if not isinstance(names, list) or any(field not in _ARRAYS[layer] for field in names):
+        raise WeightsError(f"{path}: {where}: arrays are {names!r}, expected of {_ARRAYS[layer]}")
+    for field in names:
+        tensor = f"{where}.{field}"
+        if tensor not in arrays:
+            raise WeightsError(f"{path}: tensor {tensor!r} is missing")
+        value = arrays.pop(tensor)
+        fields[field] = floats(path, f"tensor {tensor!r}", value, tuple("N" * value.ndim))
+    try:
+        return build(path, where, layer, **fields)
+    except TypeError:
+        raise WeightsError(f"{path}: {where}: arrays {names!r} are not all of a {kind}") from None
+
+
+def _branches(path: str, entry: dict[str, Any], where: str, arrays: tensors.Arrays) -> Any:
+    branches = entry.get("branches")
+    if not isinstance(branches, list):
+        raise WeightsError(f"{path}: {where}: branches: expected a list")
+    result = []
+    for i, branch in enumerate(branches):
+        fields = branch if isinstance(branch, dict) else {}
+        columns, layers = fields.get("columns"), fields.get("layers")
+        if type(columns) is not int or not isinstance(layers, list):
+            raise WeightsError(f"{path}: {where}.branches.{i}: expected columns and layers")
+        inner = [
+            _restore(path, layer, f"{where}.branches.{i}.{k}", arrays)
+            for k, layer in enumerate(layers)
+        ]
+        result.append((columns, inner))
+    return result
+
+
+def _field(path: str, metadata: dict[str, str], key: str, kind: type[Any]) -> Any:
+    try:
+        value = json.loads(metadata[_PREFIX + key])
+    except KeyError:
+        raise WeightsError(f"{path}: metadata field {_PREFIX}{key} is missing") from None
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: metadata field {_PREFIX}{key}: {error}") from error
+    if type(value) is not kind:
+        raise WeightsError(
+            f"{path}: metadata field {_PREFIX}{key}: expected {kind.__name__}, found "
+            f"{type(value).__name__}"
+        )
+    return value
+
+
+def _texts(path: str, metadata: dict[str, str], key: str) -> list[str] | None:
+    if metadata.get(_PREFIX + key) == "null":
+        return None
+    value: list[Any] = _field(path, metadata, key, list)
+    if not all(isinstance(text, str) for text in value):
+        raise WeightsError(f"{path}: metadata field {_PREFIX}{key}: expected a list of texts")
+    return value
+
+
+def _digest(data: bytes) -> str:
+    """SHA-256 of the tensor bytes of a safetensors file."""
+    return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
