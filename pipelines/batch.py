@@ -1,0 +1,118 @@
+"""Texts that are complete: events in a Parquet file, each stream taken as a whole."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import TimestampedValue
+
+import beam_rnn as rnn
+from pipelines.events import Event, Failed, event
+from pipelines.job import Refused
+from pipelines.texts import TextOf, unroll
+
+COLUMNS = ("stream", "time", "text")
+FAILED = "failed"
+
+
+def row_groups(path: str) -> list[tuple[str, int, int]]:
+    """(path, row group, number of its first row) of each row group.
+
+    Raises:
+      Refused: the file cannot be read, is not Parquet, or lacks a column.
+    """
+    try:
+        with FileSystems.open(path, compression_type="uncompressed") as file:
+            metadata = pq.ParquetFile(file)
+            names = metadata.schema_arrow.names
+            sizes = [
+                metadata.metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
+            ]
+    except (OSError, pa.ArrowException, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise Refused(f"the input {path} is not a Parquet file ({reason}): name one") from None
+    for name in COLUMNS:
+        if name not in names:
+            raise Refused(
+                f"the input {path} has no column {name}: it needs {', '.join(COLUMNS)}, and has"
+                f" {', '.join(names)}"
+            )
+    firsts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [(path, i, first) for i, first in enumerate(firsts)]
+
+
+def read_row_group(group: tuple[str, int, int]) -> Iterator[Any]:
+    """The rows of a row group: (stream, (number of the row, Event)), or Failed on its output."""
+    path, number, first = group
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        parquet = pq.ParquetFile(file)
+        columns = [name for name in (*COLUMNS, "end") if name in parquet.schema_arrow.names]
+        rows = parquet.read_row_group(number, columns=columns).to_pylist()
+    for place, row in enumerate(rows, first):
+        try:
+            read = event({name: value for name, value in row.items() if value is not None})
+        except ValueError as error:
+            stream = row["stream"] if isinstance(row["stream"], str) else ""
+            yield TaggedOutput(FAILED, Failed(stream, str(error), repr(row)))
+        else:
+            yield read.stream, (place, read)
+
+
+class ReadEvents(beam.PTransform):
+    """Reads a Parquet file with ``stream``, ``time``, ``text`` and perhaps ``end``.
+
+    Returns:
+      PCollection[tuple[str, tuple[int, Event]]], whose ``failed`` is a PCollection[Failed].
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._groups = row_groups(path)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Any]:
+        """Builds the source."""
+        groups = begin | "RowGroups" >> beam.Create(self._groups)
+        outputs = groups | "Rows" >> beam.FlatMap(read_row_group).with_outputs(FAILED, main="rows")
+        rows = outputs["rows"]
+        rows.element_type = tuple[str, tuple[int, Event]]
+        rows.failed = outputs[FAILED]
+        rows.failed.element_type = Failed
+        return rows
+
+
+class _Unroll(beam.DoFn):
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def setup(self) -> None:
+        self._network = rnn.load(self._model)
+        self._feature = TextOf(rnn.Words(self._network.vocabulary))
+
+    def process(self, item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[Any]:
+        stream, events = item
+        in_order = [e for _, e in sorted(events, key=lambda pair: (pair[1].time, pair[0]))]
+        for time, answer in unroll(self._network, self._feature, in_order):
+            yield TimestampedValue((stream, answer), time)
+
+
+class TagWhole(beam.PTransform):
+    """Tags each stream as a whole: by time, ties in the order of the file.
+
+    Takes what ``ReadEvents`` returns and gives what ``rnn.Tag`` gives.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model = model
+
+    def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[tuple[str, Any]]:
+        """Groups, and unrolls each stream."""
+        return (
+            events
+            | "Streams" >> beam.GroupByKey()
+            | "Unroll" >> beam.ParDo(_Unroll(self._model)).with_output_types(tuple[str, Any])
+        )

@@ -1,0 +1,109 @@
+"""One line of input: a piece of a text, or the reason why it is none."""
+
+import json
+import math
+import re
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from apache_beam.utils.timestamp import Timestamp
+
+# Beam's own range is wider, but dates that Python cannot write help nobody.
+_LAST_SECOND = datetime.fromisoformat("9999-12-31T00:00:00Z").timestamp()
+_FIRST_SECOND = datetime.fromisoformat("0001-01-02T00:00:00Z").timestamp()
+_HAS_ZONE = re.compile(r"(?:[zZ]|[+-]\d\d:?\d\d)$")
+
+
+class Event(NamedTuple):
+    """A piece of the text of one stream."""
+
+    stream: str
+    time: Timestamp
+    text: str
+    end: bool = False  # whether it is the last of its stream
+
+
+class Failed(NamedTuple):
+    """An input that could not be used."""
+
+    stream: str  # "" where it is not known
+    reason: str
+    input: str
+
+
+def parse(line: bytes) -> Event | Failed:
+    """Reads one JSON line with ``stream``, ``time``, ``text`` and perhaps ``end``."""
+    try:
+        fields = json.loads(line)
+    except UnicodeDecodeError:
+        return Failed("", "not UTF-8", line.decode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        return Failed("", f"not JSON: {error}", line.decode(errors="replace"))
+    stream = fields.get("stream") if isinstance(fields, dict) else None
+    try:
+        return event(fields)
+    except ValueError as error:
+        known = stream if isinstance(stream, str) else ""
+        return Failed(known, str(error), line.decode(errors="replace"))
+
+
+def event(fields: Any) -> Event:
+    """Makes an event of a mapping.
+
+    Raises:
+      ValueError: a field is absent or wrong; the message says which and what was expected.
+    """
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected an object with stream, time and text, got {_kind(fields)}")
+    for name in ("stream", "time", "text"):
+        if name not in fields:
+            raise ValueError(f"has no {name}")
+    for name in ("stream", "text"):
+        if not isinstance(fields[name], str):
+            raise ValueError(f"{name} must be a string, got {_kind(fields[name])}")
+        try:
+            fields[name].encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} holds half of a surrogate pair") from None
+    if not fields["stream"]:
+        raise ValueError("stream is empty")
+    end = fields.get("end", False)
+    if not isinstance(end, bool):
+        raise ValueError(f"end must be true or false, got {_kind(end)}")
+    return Event(fields["stream"], time_of(fields["time"]), fields["text"], end)
+
+
+def time_of(value: Any) -> Timestamp:
+    """Reads a time: ISO 8601 with a zone, or seconds since 1970.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if isinstance(value, datetime):
+        value = value.isoformat() + ("" if value.tzinfo else "Z")
+    if isinstance(value, str):
+        if not _HAS_ZONE.search(value):
+            raise ValueError(f"time {value!r} has no zone: end it with Z or an offset")
+        try:
+            seconds = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"time {value!r} is not ISO 8601") from None
+        try:
+            whole = int(seconds.replace(microsecond=0).timestamp())
+        except (OverflowError, ValueError):
+            raise ValueError(f"time {value!r} is out of range") from None
+        return Timestamp(seconds=whole, micros=seconds.microsecond)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"time must be ISO 8601 or seconds since 1970, got {_kind(value)}")
+    if not math.isfinite(value) or not _FIRST_SECOND <= value <= _LAST_SECOND:
+        raise ValueError(f"time {value!r} is out of range")
+    return Timestamp(micros=round(value * 1_000_000))
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}
+    if isinstance(value, str):
+        return f"the string {value[:40]!r}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"the number {str(value)[:40]}"
+    return kinds.get(type(value), type(value).__name__)

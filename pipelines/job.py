@@ -1,0 +1,162 @@
+"""Running a pipeline from the command line: its runner, its folders, and Ctrl-C."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
+
+from pipelines import sources
+
+# By its path: the short names that Beam knows lead to runners that want a service or a download.
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+class Refused(Exception):
+    """The job cannot start; the message is one line and says what to do."""
+
+
+def options_of(arguments: Sequence[str], *, streaming: bool) -> PipelineOptions:
+    """Beam's options; where they name no runner, or DirectRunner, that of this process.
+
+    Raises:
+      Refused: the runner of this process has no such option.
+    """
+    options = PipelineOptions(list(arguments))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = LOCAL_RUNNER
+    standard.streaming = streaming
+    if is_local(options):  # others pass unknown options on
+        known = options.get_all_options()
+        for argument in arguments:
+            name = argument.partition("=")[0].removeprefix("--").removeprefix("no_")
+            if argument.startswith("--") and name not in known:
+                raise Refused(f"there is no option --{name}: see --help")
+    return options
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs in this process."""
+    runner = options.view_as(StandardOptions).runner.rpartition(".")[2]
+    return runner in ("FnApiRunner", "BundleBasedDirectRunner")
+
+
+def is_here(path: str) -> bool:
+    """Whether a path is one of this machine's file system."""
+    return "://" not in path
+
+
+def prepare_output(folder: str, holds: Sequence[str], *, overwrite: bool) -> Path:
+    """Makes the folder and shows that it can be written.
+
+    Args:
+      folder: a local folder.
+      holds: names of what a run writes in it.
+      overwrite: whether to remove what an earlier run wrote.
+
+    Raises:
+      Refused: it cannot be written, or holds an earlier run.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+        earlier = [path / name for name in holds if (path / name).exists()]
+        if earlier and not overwrite:
+            raise Refused(
+                f"the output folder {folder} holds an earlier run ({earlier[0].name}): name another"
+                " with --output, or replace it with --overwrite"
+            )
+        for old in earlier:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    except OSError as error:
+        raise Refused(
+            f"the output folder {folder} cannot be written ({error.strerror or error}): name"
+            " another with --output"
+        ) from None
+    return path
+
+
+def check_input(name: str) -> None:
+    """Raises Refused unless ``name`` is ``-``, a remote path, or a file or folder to be read."""
+    if name == "-" or not is_here(name):
+        return
+    try:
+        os.listdir(name) if os.path.isdir(name) else open(name, "rb").close()
+    except OSError as error:
+        raise Refused(
+            f"the input {name} cannot be read ({error.strerror or error}): name a file, a folder,"
+            " or - for standard input with --input"
+        ) from None
+
+
+def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], None]) -> bool:
+    """Runs the pipeline to its end.
+
+    The first Ctrl-C or SIGTERM ends the sources in this process, and the pipeline finishes what
+    they read; where the sources are elsewhere, it cancels the job. The second aborts.
+
+    Args:
+      pipeline: not yet run.
+      options: those of the pipeline.
+      told: called at the first Ctrl-C.
+
+    Returns:
+      Whether it was aborted.
+    """
+    with _signals(told):
+        loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
+        result = None
+        try:
+            result = pipeline.run()  # on a local runner this is all
+            while not is_local(options) and not _over(result):
+                if sources.stopped() and not loopback:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if result is not None:
+                result.cancel()
+            return True
+        return False
+
+
+def _over(result: Any) -> bool:
+    result.wait_until_finish(duration=500)
+    return bool(PipelineState.is_terminal(result.state))
+
+
+@contextmanager
+def _signals(told: Callable[[], None]) -> Iterator[None]:
+    sources.start()
+
+    def end(number: int, frame: Any) -> None:
+        if sources.stopped():
+            raise KeyboardInterrupt
+        sources.stop()
+        told()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    old = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def refuse(name: str, reason: Any) -> int:
+    """Says in one line why a job does not start; returns its exit code."""
+    print(f"{name}: {' '.join(str(reason).split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,177 @@
+"""What a person sees while the job runs: a line per stream, its names in colour, and the rate."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.events import Failed
+from pipelines.names import KINDS, begins, kind_of
+from pipelines.sinks import Word
+
+STYLES = {
+    "PER": "bold bright_cyan",
+    "LOC": "bold bright_green",
+    "ORG": "bold bright_yellow",
+    "MISC": "bold bright_magenta",
+}
+
+RATE_SECONDS = 3.0  # the running rate is that of the last seconds
+TAIL = 240  # tokens of a stream that are kept to be shown
+PLAIN_SECONDS = 5.0  # between two lines where nothing can be redrawn
+
+
+@dataclass
+class _Stream:
+    tokens: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=TAIL))
+    words: int = 0
+    names: int = 0
+    label: str = "O"
+    changed: float = 0.0
+
+
+class Board:
+    """Counts and the last words of every stream. Any thread may add to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: dict[str, _Stream] = {}
+        self._recent: deque[tuple[float, int]] = deque()
+        self._began = time.monotonic()
+        self.words = 0
+        self.names = 0
+        self.failed = 0
+        self.note = ""
+
+    def word(self, stream: str, before: str, token: str, label: str) -> None:
+        """Adds a tagged word."""
+        now = time.monotonic()
+        with self._lock:
+            line = self._streams.setdefault(stream, _Stream())
+            line.tokens.append((before + token, kind_of(label)))
+            line.words += 1
+            new = begins(label, line.label)
+            line.names += new
+            line.label = label
+            line.changed = now
+            self.words += 1
+            self.names += new
+            if self._recent and now - self._recent[-1][0] < 0.1:
+                self._recent[-1] = (self._recent[-1][0], self._recent[-1][1] + 1)
+            else:
+                self._recent.append((now, 1))
+
+    def fail(self) -> None:
+        """Counts an input that could not be used."""
+        with self._lock:
+            self.failed += 1
+
+    def end(self) -> None:
+        """Says that the job is coming to its end."""
+        self.note = "Ending: what was read is being finished. Ctrl-C again aborts."
+
+    def rate(self) -> float:
+        """Words a second, over the last seconds."""
+        now = time.monotonic()
+        with self._lock:
+            while self._recent and now - self._recent[0][0] > RATE_SECONDS:
+                self._recent.popleft()
+            words = sum(n for _, n in self._recent)
+        return words / max(min(RATE_SECONDS, now - self._began), 0.1)
+
+    def figures(self, overall: bool = False) -> str:
+        """The counts in one line, with the running rate or that of the whole run."""
+        seconds = time.monotonic() - self._began
+        rate = self.words / max(seconds, 0.1) if overall else self.rate()
+        return (
+            f"{len(self._streams):,} streams  {self.words:,} words  {self.names:,} names  "
+            f"{self.failed:,} failed  {rate:,.0f} words/s  {seconds:.1f} s"
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws the board into the terminal as it is now."""
+        height = max((options.height or console.height) - 4, 1)
+        yield Group(_legend(), Text(self.figures(), style="bold"), self._table(height, options))
+        if self.note:
+            yield Text(self.note, style="bold reverse")
+
+    def _table(self, height: int, options: ConsoleOptions) -> RenderableType:
+        with self._lock:
+            latest = sorted(self._streams.items(), key=lambda item: -item[1].changed)[:height]
+            # By name, so that a line keeps its place while the streams on the screen stay.
+            rows = [
+                (name, line.words, line.names, list(line.tokens)) for name, line in sorted(latest)
+            ]
+        table = Table.grid(padding=(0, 1), expand=True)
+        name_width = min(max((len(name) for name, *_ in rows), default=10), 24)
+        table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", style="dim")
+        table.add_column(width=6, justify="right", no_wrap=True, style="dim")
+        table.add_column(ratio=1, no_wrap=True)
+        width = max(options.max_width - name_width - 8, 10)
+        for name, words, _, tokens in rows:
+            table.add_row(name, f"{words:,}", _tail(tokens, width))
+        return table
+
+
+def _legend() -> Text:
+    legend = Text()
+    for kind in KINDS:
+        legend.append(f"■ {kind.name}  ", style=STYLES[kind.key])
+    return legend
+
+
+def _tail(tokens: list[tuple[str, str]], width: int) -> Text:
+    """The end of a text that fits into one line."""
+    parts: list[tuple[str, str]] = []
+    length = 0
+    for text, kind in reversed(tokens):
+        line = " ".join(text.split()) if not text[:1].isspace() else " " + " ".join(text.split())
+        length += len(line)
+        if length > width:
+            break
+        parts.append((line, kind))
+    return Text.assemble(*((text, STYLES.get(kind, "")) for text, kind in reversed(parts)))
+
+
+_board = Board()  # of this process: the pipeline adds to it
+
+
+def show_word(word: Word) -> None:
+    """Adds a word to the board of this process."""
+    _board.word(word.stream, word.before, word.token, word.label)
+
+
+def show_failed(failed: Failed) -> None:
+    """Counts a failed input on the board of this process."""
+    _board.fail()
+
+
+@contextmanager
+def shown(console: Console, view: bool) -> Iterator[Board]:
+    """Shows a new board while the block runs: redrawn on a terminal, else a line now and then."""
+    global _board
+    _board = board = Board()
+    if view and console.is_terminal:
+        with Live(board, console=console, refresh_per_second=8, screen=False, transient=True):
+            yield board
+        return
+    over = threading.Event()
+
+    def tell() -> None:
+        while view and not over.wait(PLAIN_SECONDS):
+            console.print(board.figures(), highlight=False)
+
+    teller = threading.Thread(target=tell, name="figures", daemon=True)
+    teller.start()
+    try:
+        yield board
+    finally:
+        over.set()
+        teller.join()

@@ -1,0 +1,370 @@
+"""Lines that keep coming: a file told again at its pace, a folder that grows, standard input.
+
+Each is one splittable DoFn whose restriction says how far it has read. It ends by itself, or when
+``stop()`` is called in its process: then the rest of the pipeline finishes what was read.
+"""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import apache_beam as beam
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Duration, Timestamp
+
+from pipelines.events import Event, Failed, parse
+
+FAILED = "failed"
+
+LINES_AT_ONCE = 2_000
+BYTES_AT_ONCE = 1 << 20
+GATHER = 0.03  # seconds that a paced source waits for more before it hands on what is due
+LOOK_AGAIN = 0.05  # seconds between two looks at a source that had nothing
+HAND_BACK = 0.25  # seconds without lines after which the runner gets its turn
+RESUME = 0.1  # shorter delays slow Prism's state calls
+
+_stop = threading.Event()
+
+
+def stop() -> None:
+    """Asks every source in this process to end."""
+    _stop.set()
+
+
+def stopped() -> bool:
+    """Whether ``stop()`` was called."""
+    return _stop.is_set()
+
+
+def start() -> None:
+    """Takes an earlier ``stop`` back."""
+    _stop.clear()
+
+
+class Line(NamedTuple):
+    """A line without its line break, and the position after it."""
+
+    file: str
+    end: int
+    data: bytes
+
+
+class Lines(Protocol):
+    """Where lines come from."""
+
+    def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
+        """Returns the next lines after ``offsets``, and whether no more will ever come.
+
+        ``closing``: nothing more will come, so a last line without a line break counts. After
+        ``stop()`` only what has already left the source is returned.
+        """
+
+
+@dataclass(frozen=True)
+class File:
+    """The lines of a file that does not change."""
+
+    path: str
+
+    def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
+        """Reads on; see ``Lines``."""
+        if _stop.is_set():
+            return [], True
+        lines = _read(self.path, offsets.get(self.path, 0), whole=True)
+        return lines, not lines
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The lines of all files in a folder, of new files and of lines appended to them.
+
+    Hidden files and files that end in ``.tmp`` are left alone. The order is that of the file
+    names, then of the lines. A file that became shorter is read again from its start.
+    """
+
+    path: str
+
+    def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
+        """Reads on; see ``Lines``."""
+        lines: list[Line] = []
+        if _stop.is_set():
+            return lines, True
+        with os.scandir(self.path) as entries:
+            files = sorted(
+                (entry.path, entry.stat().st_size)
+                for entry in entries
+                if entry.is_file() and not entry.name.startswith(".")
+                if not entry.name.endswith(".tmp")
+            )
+        for path, size in files:
+            offset = offsets.get(path, 0)
+            if size < offset:
+                offset = 0
+            if size > offset:
+                lines += _read(path, offset, whole=closing)
+            if len(lines) >= LINES_AT_ONCE:
+                break
+        return lines, False
+
+
+@dataclass(frozen=True)
+class StandardInput:
+    """The lines of standard input, as they come. Only in the process that has it."""
+
+    def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
+        """Reads on; see ``Lines``."""
+        return _standard_input().take()
+
+
+def _read(path: str, offset: int, whole: bool) -> list[Line]:
+    """The lines of a file from an offset on; a last one without a break only if ``whole``."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(BYTES_AT_ONCE)
+        if b"\n" not in data:
+            data += file.readline()  # one line longer than a block
+        last = not file.read(1)
+    cut = data.rfind(b"\n") + 1
+    lines = []
+    for line in data[:cut].splitlines(keepends=True)[:LINES_AT_ONCE]:
+        offset += len(line)
+        lines.append(Line(path, offset, line.rstrip(b"\r\n")))
+    if whole and last and cut < len(data) and len(lines) < LINES_AT_ONCE:
+        lines.append(Line(path, offset + len(data) - cut, data[cut:]))
+    return lines
+
+
+class _Reader:
+    """Reads a descriptor in a thread, so that a silent input blocks nobody."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=5 * LINES_AT_ONCE)
+        self._descriptor = descriptor
+        self._count = 0
+        self._ended = False
+        threading.Thread(target=self._run, name="standard input", daemon=True).start()
+
+    def _run(self) -> None:
+        rest = b""
+        # Raw reads: a thread inside sys.stdin would hold its lock when the interpreter ends.
+        while not _stop.is_set() and (block := os.read(self._descriptor, 1 << 16)):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                self._lines.put(line.rstrip(b"\r"))
+        if rest:
+            self._lines.put(rest)
+        self._lines.put(None)
+
+    def take(self) -> tuple[list[Line], bool]:
+        """The lines that have come, and whether the input has ended."""
+        lines: list[Line] = []
+        while not self._ended and len(lines) < LINES_AT_ONCE:
+            try:
+                line = self._lines.get_nowait()
+            except queue.Empty:
+                break
+            if line is None:
+                self._ended = True
+            else:
+                self._count += 1
+                lines.append(Line("-", self._count, line))
+        return lines, self._ended and not lines
+
+
+_reader: _Reader | None = None
+
+
+def _standard_input() -> _Reader:
+    global _reader
+    if _reader is None:
+        _reader = _Reader(0)
+    return _reader
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a source has read: the restriction of its DoFn."""
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    latest: Timestamp = MIN_TIMESTAMP  # of the times read so far
+    origin: tuple[float, Timestamp] | None = None  # the clock and the time of the first event
+    last_read: float = 0.0  # the clock when lines last came, or reading began
+    open: dict[str, Timestamp] = field(default_factory=dict)  # streams that have not ended
+    done: bool = False
+
+
+class _Tracker(RestrictionTracker):
+    """Claims are the positions to go on from."""
+
+    def __init__(self, position: Position) -> None:
+        self._at = position
+        self._split = False
+
+    def current_restriction(self) -> Position:
+        return self._at
+
+    def current_progress(self) -> RestrictionProgress:
+        return RestrictionProgress(fraction=float(self._at.done))
+
+    def check_done(self) -> None:
+        if not self._at.done:
+            raise ValueError("the source has not been read to its end")
+
+    def try_claim(self, position: Position) -> bool:
+        if not self._split:
+            self._at = position
+        return not self._split
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[Position, Position] | None:
+        # Only at the current position: what comes next is not known, so nothing can be shared.
+        if fraction_of_remainder or self._split or self._at.done:
+            return None
+        residual, self._at, self._split = self._at, Position(done=True), True
+        return self._at, residual
+
+    def is_bounded(self) -> bool:
+        return False
+
+
+class _Provider(RestrictionProvider):
+    def initial_restriction(self, element: Any) -> Position:
+        return Position(last_read=time.time())
+
+    def create_tracker(self, restriction: Position) -> _Tracker:
+        return _Tracker(restriction)
+
+    def restriction_size(self, element: Any, restriction: Position) -> int:
+        return 1
+
+
+_TRACKER = beam.DoFn.RestrictionParam(_Provider())
+_WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+
+
+class _ReadEvents(beam.DoFn):
+    """Impulse -> Event, in the order of the lines; Failed on its own output."""
+
+    def __init__(self, lines: Lines, speed: float | None, until_idle: float | None) -> None:
+        self._lines = lines
+        self._speed = speed
+        self._until_idle = until_idle
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: bytes,
+        tracker: Any = _TRACKER,
+        watermark: Any = _WATERMARK,
+    ) -> Iterator[Any]:
+        at: Position = tracker.current_restriction()
+        began = time.time()
+        while True:
+            closing = _stop.is_set() or self._idle(at)
+            lines, ended = self._lines.read(at.offsets, closing)
+            outputs, position, wait = self._due(lines, at)
+            if position is not at:
+                if tracker.try_claim(position):
+                    yield from outputs
+                    watermark.set_watermark(position.latest)
+                    tracker.defer_remainder(Duration(RESUME))
+                return
+            if not lines and (ended or closing):
+                if tracker.try_claim(Position(done=True)):
+                    yield from _ends(at)
+                    watermark.set_watermark(MAX_TIMESTAMP)
+                return
+            if time.time() - began > HAND_BACK:
+                tracker.defer_remainder(Duration(RESUME))
+                return
+            _stop.wait(wait)
+
+    def _idle(self, at: Position) -> bool:
+        return self._until_idle is not None and time.time() - at.last_read > self._until_idle
+
+    def _due(self, lines: list[Line], at: Position) -> tuple[list[Any], Position, float]:
+        """What is due of the lines, the position after it, and how long to wait if nothing is."""
+        if not lines:
+            return [], at, LOOK_AGAIN
+        now = time.time()
+        offsets, open_ = dict(at.offsets), dict(at.open)
+        latest, origin = at.latest, at.origin
+        outputs: list[Any] = []
+        for line in lines:
+            event = parse(line.data)
+            if isinstance(event, Failed):
+                if line.data.strip():  # an empty line is nothing
+                    failed = TimestampedValue(event, latest)
+                    outputs.append(TaggedOutput(FAILED, failed))
+                offsets[line.file] = line.end
+                continue
+            if self._speed:
+                origin = origin or (now, event.time)
+                due = origin[0] + float(event.time - origin[1]) / self._speed
+                if due > now:
+                    if offsets == at.offsets:
+                        return [], at, min(due - now + GATHER, HAND_BACK)
+                    break
+            latest = max(latest, event.time)
+            if event.end:
+                open_.pop(event.stream, None)
+            else:
+                open_[event.stream] = event.time
+            outputs.append(TimestampedValue(event, event.time))
+            offsets[line.file] = line.end
+        position = Position(offsets, latest, origin, now, open_)
+        return outputs, position, LOOK_AGAIN
+
+
+def _ends(at: Position) -> Iterator[TimestampedValue]:
+    """When nothing more can come, every text has ended: the words still waiting get answers."""
+    for stream, last in at.open.items():
+        yield TimestampedValue(Event(stream, last, "", end=True), last)
+
+
+@dataclass
+class ReadEvents(beam.PTransform):
+    """Reads JSON lines as a live, unbounded source.
+
+    Attributes:
+      lines: a ``File``, ``Folder`` or ``StandardInput``.
+      speed: how many times faster than their times the events come, or None: as fast as it goes.
+      until_idle: ends after that many seconds without new lines; None: never.
+
+    Returns:
+      PCollection[Event], whose ``failed`` is a PCollection[Failed].
+    """
+
+    lines: Lines
+    speed: float | None = None
+    until_idle: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Event]:
+        """Builds the source."""
+        read = begin | "Start" >> beam.Impulse()
+        outputs = read | "Lines" >> beam.ParDo(
+            _ReadEvents(self.lines, self.speed, self.until_idle)
+        ).with_outputs(FAILED, main="events")
+        events = outputs["events"]
+        events.element_type = Event
+        events.failed = outputs[FAILED]
+        events.failed.element_type = Failed
+        return events
+
+
+def lines_of(name: str) -> Lines:
+    """The source that a name on the command line means: ``-``, a folder or a file."""
+    if name == "-":
+        return StandardInput()
+    return Folder(name) if Path(name).is_dir() else File(name)

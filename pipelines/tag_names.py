@@ -1,0 +1,161 @@
+"""The main job: names of people, places and organisations marked in many live texts at once.
+
+    python -m beam_rnn tag-names [--input PATH] [--output FOLDER] [options of Beam]
+
+Reads JSON lines with `stream`, `time` and `text`, keeps the hidden state of every stream in Beam
+state, shows the texts as they come, and writes words/*.parquet, failed.jsonl and index.html.
+Ctrl-C ends the input: what has been read is finished and written. A second Ctrl-C aborts.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from rich.console import Console
+
+import beam_rnn as rnn
+from pipelines import batch, job, live, names, sinks, sources
+from pipelines.events import Event, Failed
+from pipelines.texts import TextOf, as_failed, as_word, by_stream, is_last
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
+MODEL = REPOSITORY / "models" / "tag_names.safetensors"
+
+WORDS, FAILED, PAGE = "words", "failed.jsonl", "index.html"
+
+
+def build(events: beam.PCollection[Event], model: str, output: str, *, local: bool) -> None:
+    """Adds the live job to a pipeline.
+
+    Args:
+      events: pieces of text, with failed inputs as `events.failed`.
+      model: path of the tagger's weights.
+      output: the folder that is written.
+      local: whether the pipeline runs inside this process, and can be shown and written there.
+    """
+    words = rnn.Words(rnn.load(model).vocabulary)
+    tagged = (
+        events
+        | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
+        | "Tag" >> rnn.Tag(model, x=TextOf(words), end=is_last)
+    )
+    untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
+    _write(tagged, (events.failed, untagged), output, local)
+
+
+def build_batch(
+    pipeline: beam.Pipeline, path: str, model: str, output: str, *, local: bool
+) -> None:
+    """Adds the batch twin: the same answers, to the bit, for a Parquet file of events."""
+    events = pipeline | "Read" >> batch.ReadEvents(path)
+    tagged = events | "Tag" >> batch.TagWhole(model)
+    _write(tagged, (events.failed,), output, local)
+
+
+def _write(tagged: Any, failed: tuple[Any, ...], output: str, local: bool) -> None:
+    words = tagged | "Words" >> beam.Map(as_word).with_output_types(sinks.Word)
+    words | "WriteWords" >> sinks.WriteWords(os.path.join(output, WORDS), local)
+    failed | "WriteFailed" >> sinks.WriteFailed(os.path.join(output, FAILED), local)
+    if local:
+        words | "ShowWords" >> beam.Map(live.show_word)
+        for number, inputs in enumerate(failed):
+            inputs | f"ShowFailed{number}" >> beam.Map(live.show_failed)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
+    arguments, beam_arguments = _parser().parse_known_args(argv)
+    output = arguments.output
+    try:
+        options = job.options_of(beam_arguments, streaming=not arguments.batch)
+        local = job.is_local(options)
+        _check(arguments)
+        pipeline = beam.Pipeline(options=options)
+        if arguments.batch:
+            build_batch(pipeline, arguments.input, arguments.model, output, local=local)
+        else:
+            lines = sources.lines_of(arguments.input)
+            read = sources.ReadEvents(lines, arguments.speed, arguments.until_idle)
+            build(pipeline | "Read" >> read, arguments.model, output, local=local)
+        if job.is_here(output):
+            job.prepare_output(output, (WORDS, FAILED, PAGE), overwrite=arguments.overwrite)
+            Path(output, WORDS).mkdir()
+            Path(output, FAILED).touch()
+    except (job.Refused, rnn.RnnError, OSError) as error:
+        return job.refuse("tag-names", error)
+
+    console = Console()
+    with live.shown(console, view=arguments.view and local) as board:
+        aborted = job.run(pipeline, options, told=board.end)
+    if local:
+        console.print(board.figures(overall=True), highlight=False)
+    if job.is_here(output):
+        _write_page(Path(output))
+        written = ", ".join(os.path.join(output, name) for name in (PAGE, WORDS, FAILED))
+        console.print(f"Written: {written}", highlight=False)
+    return 130 if aborted else 0
+
+
+def _write_page(output: Path) -> None:
+    failed = 0
+    for path in output.glob(FAILED + "*"):
+        with path.open("rb") as lines:
+            failed += sum(1 for _ in lines)
+    texts = names.Texts.of(sinks.read_parts(output / WORDS))
+    names.write_page(output / PAGE, texts, [(f"{failed:,}", "inputs failed")])
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    job.check_input(arguments.input)
+    if arguments.speed is not None and not arguments.speed > 0:
+        raise job.Refused(f"--speed is {arguments.speed}: give a number above 0")
+    if arguments.batch and arguments.input == "-":
+        raise job.Refused("--batch reads a Parquet file: name it with --input")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tag-names",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="All other options go to Beam, such as --runner=FlinkRunner.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--input",
+        default=str(SAMPLE),
+        metavar="PATH",
+        help="a file, a folder that grows, or - for standard input (default: the sample)",
+    )
+    add("--output", default="out", metavar="FOLDER", help="what is written goes here")
+    add("--overwrite", action="store_true", help="replace an earlier run in the output folder")
+    add("--model", default=str(MODEL), metavar="FILE", help="weights of the tagger")
+    add(
+        "--speed",
+        type=float,
+        metavar="N",
+        help="tell a file N times faster than its times say (default: as fast as it goes)",
+    )
+    add(
+        "--until-idle",
+        type=float,
+        metavar="SECONDS",
+        help="end when nothing new has come for so long (default: at the end of a file or of "
+        "standard input; a folder: at Ctrl-C)",
+    )
+    add(
+        "--batch",
+        action="store_true",
+        help="read the input as a Parquet file of events and take each stream as a whole",
+    )
+    add("--no-view", dest="view", action="store_false", help="show nothing while it runs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
