@@ -1,0 +1,1 @@
+"""Whose event is next, and what is remembered: no Beam."""

@@ -1,0 +1,49 @@
+"""What leaves a stream: answers, and events that could not be one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Tagged(NamedTuple):
+    """The label of one event (many-to-many, Tx = Ty).
+
+    Attributes:
+      input: the event's value, or what its feature made of it.
+      label: a name of the network's labels, or the index of the class.
+      score: y of this label: its probability under a softmax.
+      step: the place of the event in its sequence, from 1.
+    """
+
+    input: Any
+    label: Any
+    score: float
+    step: int
+
+
+class Classified(NamedTuple):
+    """The label of a sequence (many-to-one), of all its events or of those so far.
+
+    Attributes:
+      label: a name of the network's labels, or the index of the class.
+      score: y of this label: its probability under a softmax.
+      steps: how many inputs were read.
+    """
+
+    label: Any
+    score: float
+    steps: int
+
+
+class BadEvent(NamedTuple):
+    """An event that was not stepped; the state of its stream is as before.
+
+    Attributes:
+      stream: the key of its stream.
+      reason: what was wrong and what was expected.
+      input: the event's value.
+    """
+
+    stream: Any
+    reason: str
+    input: Any

@@ -1,0 +1,91 @@
+"""A stateful feature between the events of streams and their inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from beam_rnn.nn.network import Network
+from beam_rnn.streams.entries import Entries
+from beam_rnn.streams.feature import Feature, Piece
+
+
+@dataclass
+class Feeding:
+    """Feeds the values of many rows to a feature, and collects the inputs that come out.
+
+    Attributes:
+      feature: what makes inputs from values.
+      network: what checks the inputs.
+      memory: what the feature remembers of each row fed, as it is now.
+      closed: rows whose sequence from before these events ended before it got another input,
+        and when (microseconds).
+      bad: source, row and time of the events that failed, and why.
+    """
+
+    feature: Feature
+    network: Network
+    memory: dict[int, bytes] = field(default_factory=dict)
+    closed: dict[int, int] = field(default_factory=dict)
+    bad: list[tuple[int, int, int, str]] = field(default_factory=list)
+    _row: list[int] = field(default_factory=list)
+    _time: list[int] = field(default_factory=list)
+    _end: list[bool] = field(default_factory=list)
+    _input: list[Any] = field(default_factory=list)
+    _x: list[Any] = field(default_factory=list)
+    _began: dict[int, int] = field(default_factory=dict)  # where a row's present sequence begins
+
+    def begin(self, row: int, memory: bytes) -> None:
+        """Goes on with the sequence of a row."""
+        self.memory[row] = memory
+        self._began[row] = -1  # before these events
+
+    def feed(self, source: int, row: int, time: int, value: Any) -> bool:
+        """Feeds a value; where it fails, nothing of it is taken and False is returned."""
+        try:
+            pieces, memory = self.feature.feed(value, self.memory[row])
+            if pieces:
+                self.network.check(np.array([x for _, x in pieces]))
+        except Exception as error:  # whatever the value made the feature raise
+            self.bad.append((source, row, time, f"{type(error).__name__}: {error}"))
+            return False
+        self._add(row, time, pieces)
+        self.memory[row] = memory
+        return True
+
+    def end(self, row: int, time: int) -> None:
+        """Ends the sequence of a row, with what its memory still holds."""
+        if self.memory[row]:
+            self._add(row, time, self.feature.finish(self.memory[row]))
+            self.memory[row] = b""
+        began = self._began[row]
+        last = len(self._row) - 1
+        if last >= 0 and self._row[last] == row and last >= began:
+            self._end[last] = True
+        elif began < 0:
+            self.closed[row] = time
+        self._began[row] = len(self._row)
+
+    def _add(self, row: int, time: int, pieces: list[Piece]) -> None:
+        for value, x in pieces:
+            self._row.append(row)
+            self._time.append(time)
+            self._end.append(False)
+            self._input.append(value)
+            self._x.append(x)
+
+    def entries(self) -> Entries:
+        """The inputs, grouped as the rows were fed."""
+        n = len(self._row)
+        shape = (n, *self.network.input_shape)
+        return Entries(
+            np.array(self._row, np.int64),
+            np.array(self._time, np.int64),
+            np.array(self._end, np.bool_),
+            np.zeros(n, np.bool_),
+            np.arange(n),
+            self.network.check(np.array(self._x, None if n else np.int64).reshape(shape)),
+            self._input,
+        )

@@ -1,0 +1,119 @@
+"""Rows of state <-> versioned bytes: one block of a shard's log."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from beam_rnn.errors import StateError
+from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.streams import columns
+
+MAGIC = b"a<t>"
+VERSION = 1
+_HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, reserved, fingerprint, shards, serial
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Whose state it is: state of another model or number of shards is never used silently."""
+
+    fingerprint: str
+    shards: int
+
+
+@dataclass
+class Block:
+    """What changed in a shard: rows of streams that live, and streams that ended.
+
+    Attributes:
+      serial: the place of the block in its log; a later row of a stream replaces an earlier.
+      streams: n keys, as bytes.
+      a: (n, S) float32, the hidden states.
+      steps: (n,) inputs read in the present sequence.
+      last: (n,) microseconds, the latest event time.
+      label: (n,) index of the label last emitted, or -1.
+      memory: n byte strings, what the stream's feature remembers.
+      pending: n byte strings, the events that wait for their answer.
+      ended: keys of streams that are no more.
+    """
+
+    serial: int
+    streams: list[bytes]
+    a: Floats
+    steps: Ints
+    last: Ints
+    label: Ints
+    memory: list[bytes]
+    pending: list[bytes]
+    ended: list[bytes] = field(default_factory=list)
+
+    def encode(self, tag: Tag) -> bytes:
+        """Writes the block with its head."""
+        head = _HEAD.pack(
+            MAGIC, VERSION, 0, tag.fingerprint.encode().ljust(16), tag.shards, self.serial
+        )
+        named: dict[str, columns.Column] = {
+            "streams": self.streams,
+            "a": self.a.astype("<f4", copy=False),
+            "steps": self.steps,
+            "last": self.last,
+        }
+        if (self.label >= 0).any():
+            named["label"] = self.label
+        for name in ("memory", "pending"):
+            if any(getattr(self, name)):
+                named[name] = getattr(self, name)
+        if self.ended:
+            named["ended"] = self.ended
+        return head + columns.encode(named)
+
+    @staticmethod
+    def decode(data: bytes, tag: Tag, state_size: int) -> Block:
+        """Reads a block.
+
+        Raises:
+          StateError: the bytes are truncated or foreign, of a format that this version does not
+            read, of another model, or of another number of shards.
+        """
+        if len(data) < _HEAD.size or data[:4] != MAGIC:
+            raise StateError(f"no state of beam_rnn: {len(data)} bytes that begin {data[:4]!r}")
+        _, version, _, fingerprint, shards, serial = _HEAD.unpack_from(data)
+        if version != VERSION:
+            raise StateError(f"state of format {version}, expected {VERSION}")
+        found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
+        if found.fingerprint != tag.fingerprint:
+            raise StateError(
+                f"state of model {found.fingerprint}, but the model is {tag.fingerprint}: "
+                "start with new state, or go on with the old model"
+            )
+        if found.shards != tag.shards:
+            raise StateError(
+                f"state of {found.shards} shards, but shards={tag.shards}: the number is fixed "
+                f"for the life of the state; set shards={found.shards}"
+            )
+        named = columns.decode(data, _HEAD.size)
+        try:
+            streams = named["streams"]
+            n = len(streams)
+            block = Block(
+                serial,
+                streams,
+                named["a"],
+                named["steps"],
+                named["last"],
+                named.get("label", np.full(n, -1, np.int64)),
+                named.get("memory", [b""] * n),
+                named.get("pending", [b""] * n),
+                named.get("ended", []),
+            )
+        except KeyError as error:
+            raise StateError(f"state without its column {error}") from None
+        if block.a.shape != (n, state_size):
+            raise StateError(f"state rows of shape {block.a.shape}, expected {(n, state_size)}")
+        columns_of_n = (block.steps, block.last, block.label, block.memory, block.pending)
+        if {len(column) for column in columns_of_n} != {n}:
+            raise StateError(f"a block of {n} streams has columns of other lengths")
+        return block

@@ -1,0 +1,402 @@
+"""The waiting events of many streams, stepped together; what Step does, without Beam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from beam_rnn.errors import StateError
+from beam_rnn.nn.network import Network
+from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.streams import columns
+from beam_rnn.streams.emit import Emit
+from beam_rnn.streams.entries import Entries, latest_before
+from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.feeding import Feeding
+from beam_rnn.streams.pack import Packed
+from beam_rnn.streams.shard import NEVER, Arena, Shard
+from beam_rnn.streams.state import Tag
+from beam_rnn.streams.waves import Flags, by_stream, place_in_group, waves
+
+
+class Codec(NamedTuple):
+    """How keys and values are written: the coders of the events' collection."""
+
+    decode_key: Callable[[bytes], Any]
+    encode_value: Callable[[Any], bytes]
+    decode_value: Callable[[bytes], Any]
+
+
+@dataclass
+class Answers:
+    """Answers as columns, those of one stream in their order, and events that had none."""
+
+    name: list[Any] = field(default_factory=list)
+    home: list[Shard] = field(default_factory=list)
+    time: list[int] = field(default_factory=list)
+    input: list[Any] = field(default_factory=list)
+    label: list[Any] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+    bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
+    waves: list[int] = field(default_factory=list)  # how many streams each wave stepped
+
+
+class Stepper:
+    """Steps events of many shards in waves; keeps their states between ``load`` and ``write``.
+
+    Args:
+      network: a causal network.
+      shards: the number of shards, written into the state.
+      codec: how keys and values are written.
+      per_sequence: whether answers are about the sequence (Classify) or an event of it (Tag).
+      emit: which answers are given.
+      lookahead: how many inputs later an event is answered.
+      feature: what makes inputs from values, or None where events carry x.
+      expire_after: microseconds of event time without an event that end a sequence, or None.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        shards: int,
+        codec: Codec,
+        *,
+        per_sequence: bool = False,
+        emit: Emit,
+        lookahead: int = 0,
+        feature: Feature | None = None,
+        expire_after: int | None = None,
+    ) -> None:
+        self.network = network
+        self.tag = Tag(network.fingerprint, shards)
+        self.codec = codec
+        self.per_sequence = per_sequence
+        self.emit = emit
+        self.lookahead = lookahead
+        self.feature = feature
+        self.expire_after = expire_after
+        # A final answer is about the last event: its value waits for the end of the sequence.
+        self.answers_last = emit.each != 1 and not emit.change
+        self.keeps_last = self.answers_last and not per_sequence and not lookahead
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all shards and events."""
+        self.arena = Arena(self.network.state_size, self.codec.decode_key)
+        self.waiting: list[tuple[Shard, Packed]] = []
+        self.count = 0
+
+    @property
+    def speaks_last(self) -> bool:
+        """Whether something may still be said when no more events can come."""
+        return self.answers_last or self.lookahead > 0 or self.feature is not None
+
+    def load(self, shard: Shard, log: Iterable[bytes]) -> None:
+        """Reads the state of a shard.
+
+        Raises:
+          StateError: it is broken, or of another model or number of shards.
+        """
+        try:
+            shard.load(self.arena, log, self.tag, self._decode_pending)
+        except StateError as error:
+            raise StateError(f"shard {shard.id}: {error}") from None
+
+    def write(self, shard: Shard) -> tuple[bool, list[bytes]]:
+        """What to do to the shard's log: whether to clear it, and the blocks to append then."""
+        return shard.write(self.arena, self.tag, self._encode_pending)
+
+    def receive(self, shard: Shard, packed: Packed) -> None:
+        """Adds events to those that wait to be stepped."""
+        if len(packed):
+            self.waiting.append((shard, packed))
+            self.count += len(packed)
+
+    def due(self, shard: Shard) -> int | None:
+        """When the first stream of the shard expires, in microseconds of event time."""
+        if self.expire_after is None or not shard.rows:
+            return None
+        return int(self.arena.last[self._rows(shard)].min()) + self.expire_after
+
+    def settle(self) -> Answers:
+        """Steps all events that wait."""
+        answers = Answers()
+        waiting, self.waiting, self.count = self.waiting, [], 0
+        if not waiting:
+            return answers
+        arena = self.arena
+        rows = np.concatenate(
+            [shard.rows_of(arena, packed.streams)[packed.stream] for shard, packed in waiting]
+        )
+        order, first = by_stream(rows)
+        inputs = None
+        if waiting[0][1].inputs is not None:
+            inputs = [value for _, packed in waiting for value in packed.inputs or ()]
+        xs = [packed.x for _, packed in waiting if packed.x is not None]
+        events = Entries(
+            rows[order],
+            np.concatenate([packed.time for _, packed in waiting])[order],
+            np.concatenate([packed.end for _, packed in waiting])[order],
+            np.zeros(len(rows), np.bool_),
+            order,
+            np.concatenate(xs) if xs else np.zeros(0, np.float32),
+            inputs,
+        )
+        arena.touched[events.row] = True
+        starts = np.flatnonzero(first)
+        before = latest_before(events.time, first, arena.last[events.row[starts]])
+        lasts = np.append(starts[1:], len(rows)) - 1
+        latest = np.maximum(before[lasts], events.time[lasts])
+        idle = self._idle(events.time, before)
+        if self.feature is None:
+            at_first = idle & first
+            closed = {
+                row: self._expiry(last)
+                for row, last in zip(
+                    events.row[at_first].tolist(), before[at_first].tolist(), strict=True
+                )
+            }
+            events.end[:-1] |= (idle & ~first)[1:]
+        else:
+            events, closed = self._fed(events, first, before, idle, answers)
+        self._close(closed, answers)
+        self._step(events, answers)
+        arena.last[rows[order[lasts]]] = latest
+        self._release(rows[order[starts]])
+        return answers
+
+    def close(self, shard: Shard, now: int | None) -> Answers:
+        """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
+        answers = Answers()
+        rows = self._rows(shard)
+        last = self.arena.last[rows]
+        if now is not None:
+            over = last <= now - (self.expire_after or 0)
+            rows, last = rows[over], last[over]
+        if not len(rows):
+            return answers
+        closed = {
+            row: self._expiry(when) for row, when in zip(rows.tolist(), last.tolist(), strict=True)
+        }
+        if self.feature is not None:
+            feeding = Feeding(self.feature, self.network)
+            for row, when in closed.items():
+                feeding.begin(row, self.arena.memory[row])
+                feeding.end(row, when)
+            self._step(feeding.entries(), answers)
+            closed = feeding.closed
+        self._close(closed, answers)
+        self.arena.reset(rows)
+        self._release(rows)
+        return answers
+
+    def _rows(self, shard: Shard) -> Ints:
+        return np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
+
+    def _expiry(self, last: int) -> int:
+        return last + (self.expire_after or 0)
+
+    def _idle(self, time: Ints, before: Ints) -> Flags:
+        """Whether a sequence had ended by idleness before each event."""
+        if self.expire_after is None:
+            return np.zeros(len(time), np.bool_)
+        far = 1 << 61  # beyond any date, and no difference of two overflows
+        ages = np.clip(time, -far, far) - np.clip(before, -far, far)
+        idle: Flags = (before != NEVER) & (ages >= self.expire_after)
+        return idle
+
+    def _fed(
+        self, events: Entries, first: Flags, before: Ints, idle: Flags, answers: Answers
+    ) -> tuple[Entries, dict[int, int]]:
+        """What the feature makes of the events, and the sequences that ended before it all."""
+        assert self.feature is not None
+        arena = self.arena
+        feeding = Feeding(self.feature, self.network)
+        parts = (events.row, events.time, events.end, events.source, first, before, idle)
+        for row, time, end, source, begins, last, gap in zip(
+            *(part.tolist() for part in parts), strict=True
+        ):
+            if begins:
+                feeding.begin(row, arena.memory[row])
+            if gap:
+                feeding.end(row, self._expiry(last))
+            if feeding.feed(source, row, time, events.value(source)) and end:
+                feeding.end(row, time)
+        for row, memory in feeding.memory.items():
+            arena.memory[row] = memory
+        for source, row, time, reason in feeding.bad:
+            bad = BadEvent(arena.names[row], reason, events.value(source))
+            answers.bad.append((arena.home[row], time, bad))
+        return feeding.entries(), feeding.closed
+
+    def _close(self, closed: dict[int, int], answers: Answers) -> None:
+        """Ends sequences that get no more events, each at its time."""
+        steps = self.arena.steps
+        rows = np.array(sorted(row for row in closed if steps[row]), np.int64)
+        if not len(rows):
+            return
+        times = np.array([closed[row] for row in rows.tolist()], np.int64)
+        if self.lookahead:
+            m = len(rows) * self.lookahead
+            places = np.arange(m) % self.lookahead
+            pads = Entries(
+                np.repeat(rows, self.lookahead),
+                np.repeat(times, self.lookahead),
+                places == self.lookahead - 1,
+                np.ones(m, np.bool_),
+                np.zeros(m, np.int64),
+                np.zeros((0, *self.network.input_shape), self.network.input_dtype),
+                None,
+            )
+            self._step(pads, answers)
+            return
+        if self.answers_last:
+            unsaid = rows if not self.emit.each else rows[steps[rows] % self.emit.each > 0]
+            when, inputs = times[np.isin(rows, unsaid)].tolist(), [None] * len(unsaid)
+            if self.keeps_last:
+                kept = [self.arena.pending[row][-1] for row in unsaid.tolist()]
+                when, inputs = [time for time, _ in kept], [value for _, value in kept]
+            y = self.network.readout(self.arena.a[unsaid])
+            self._answer(unsaid, when, inputs, y, steps[unsaid], answers)
+        self.arena.reset(rows)
+
+    def _step(self, entries: Entries, answers: Answers) -> None:
+        """Steps entries in waves, and answers what is to be answered."""
+        entries = entries.padded(self.lookahead)
+        m = len(entries)
+        if not m:
+            return
+        arena = self.arena
+        row, first, after_end = entries.row, entries.first, entries.after_end
+        begins = first | after_end
+        starts = np.flatnonzero(begins)
+        base = np.where(first[starts], arena.steps[row[starts]], 0)
+        step = place_in_group(begins) + 1
+        step += np.repeat(base, np.diff(np.append(starts, m)))
+        order, cut = waves(row, first, after_end)
+        h = self.network.advance(entries.ordered_x(order), arena.a, cut)
+        answers.waves.extend(wave.size for wave in cut)
+
+        if self.lookahead:
+            at, step_at, times, inputs = self._recalled(entries, first, begins, step)
+        else:
+            at, step_at = np.arange(m), step
+            times = entries.time.tolist()
+            inputs = [] if self.per_sequence else list(map(entries.value, entries.source.tolist()))
+        if self.answers_last:
+            said = entries.end[at]
+            if self.emit.each:
+                said = said | (step_at % self.emit.each == 0)
+            keep = np.flatnonzero(said)
+        else:
+            keep = np.arange(len(at))
+        place = np.empty(m, np.int64)
+        place[order] = np.arange(m)
+        y = self.network.head(h[place[at[keep]]])
+        chosen = keep.tolist()
+        if self.per_sequence:
+            at_times = entries.time[at].tolist()
+            when, what = [at_times[i] for i in chosen], [None] * len(chosen)
+        else:
+            when, what = [times[i] for i in chosen], [inputs[i] for i in chosen]
+        self._answer(row[at[keep]], when, what, y, step_at[keep], answers)
+
+        lasts = np.append(np.flatnonzero(first)[1:], m) - 1
+        over = entries.end[lasts]
+        going = lasts[~over]
+        arena.steps[row[going]] = step[going]
+        if self.keeps_last:
+            for i in going.tolist():
+                arena.pending[int(row[i])] = [(times[i], inputs[i])]
+        arena.reset(row[lasts[over]])
+
+    def _recalled(
+        self, entries: Entries, first: Flags, begins: Flags, step: Ints
+    ) -> tuple[Ints, Ints, list[int], list[Any]]:
+        """With a look-ahead: which entries give an answer, and to which earlier event."""
+        arena = self.arena
+        at: list[int] = []
+        times: list[int] = []
+        inputs: list[Any] = []
+        queue: list[Any] = []
+        parts = (entries.row, entries.time, entries.pad, entries.source, first, begins, step)
+        for i, (row, time, pad, source, is_first, starts, n) in enumerate(
+            zip(*(part.tolist() for part in parts), strict=True)
+        ):
+            if is_first:
+                queue = arena.pending[row]
+            elif starts:
+                queue = arena.pending[row] = []
+            if not pad:
+                queue.append((time, entries.value(source)))
+            if n > self.lookahead:
+                at.append(i)
+                answered = queue.pop(0)
+                times.append(answered[0])
+                inputs.append(answered[1])
+        places = np.array(at, np.int64)
+        return places, step[places] - self.lookahead, times, inputs
+
+    def _answer(
+        self,
+        rows: Ints,
+        times: list[int],
+        inputs: list[Any],
+        y: Floats,
+        steps: Ints,
+        answers: Answers,
+    ) -> None:
+        """Adds answers about ``rows``, those of a row together and in their order."""
+        if y.shape[1] == 1:  # one output: the probability of the second of two classes
+            index = (y[:, 0] >= 0.5).astype(np.int64)
+            score = y[:, 0]
+        else:
+            index = y.argmax(axis=1)
+            score = y[np.arange(len(y)), index]
+        keep: Sequence[int] = range(len(rows))
+        if self.emit.change and len(rows):
+            first = np.r_[True, rows[1:] != rows[:-1]]
+            said = np.where(first, self.arena.label[rows], np.r_[-1, index[:-1]])
+            changed = (index != said) | (steps == 1)
+            lasts = np.flatnonzero(np.r_[first[1:], True])
+            self.arena.label[rows[lasts]] = index[lasts]
+            keep = np.flatnonzero(changed).tolist()
+        labels = self.network.labels if y.shape[1] > 1 else None
+        arena = self.arena
+        row_list, index_list = rows.tolist(), index.tolist()
+        score_list, step_list = score.tolist(), steps.tolist()
+        for i in keep:
+            row = row_list[i]
+            answers.name.append(arena.names[row])
+            answers.home.append(arena.home[row])
+            answers.time.append(times[i])
+            answers.input.append(inputs[i])
+            answers.label.append(labels[index_list[i]] if labels else index_list[i])
+            answers.score.append(score_list[i])
+            answers.step.append(step_list[i])
+
+    def _release(self, rows: Ints) -> None:
+        """Frees the rows of streams that have no sequence."""
+        arena = self.arena
+        idle = rows[arena.steps[rows] == 0]
+        over = [row for row in idle.tolist() if not arena.memory[row]]
+        if over:
+            gone = np.array(over, np.int64)
+            arena.reset(gone)
+            arena.release(gone)
+
+    def _encode_pending(self, pending: list[Any]) -> bytes:
+        times = np.array([time for time, _ in pending], np.int64)
+        return columns.encode(
+            {"time": times, "input": [self.codec.encode_value(value) for _, value in pending]}
+        )
+
+    def _decode_pending(self, data: bytes) -> list[Any]:
+        named = columns.decode(data)
+        inputs = map(self.codec.decode_value, named["input"])
+        return list(zip(named["time"].tolist(), inputs, strict=True))
