@@ -17,3 +17,14 @@ from beam_rnn.nn import Dense as Dense
 from beam_rnn.nn import Embedding as Embedding
 from beam_rnn.nn import MaxPool as MaxPool
 from beam_rnn.nn import Network as Network
+from beam_rnn.streams.emit import every as every
+from beam_rnn.streams.event import BadEvent as BadEvent
+from beam_rnn.streams.event import Classified as Classified
+from beam_rnn.streams.event import Tagged as Tagged
+from beam_rnn.streams.feature import Feature as Feature
+from beam_rnn.streams.order import arrival as arrival
+from beam_rnn.streams.order import event_time as event_time
+from beam_rnn.transforms.streams import Classify as Classify
+from beam_rnn.transforms.streams import Tag as Tag
+from beam_rnn.weights import load as load
+from beam_rnn.weights import save as save

@@ -1,0 +1,1 @@
+"""The Beam edge: Pack, Step, and thin PTransforms over them."""

@@ -1,0 +1,21 @@
+"""What a running pipeline reports: Beam counters and distributions of the namespace beam_rnn."""
+
+from __future__ import annotations
+
+from apache_beam.metrics import Metrics
+
+NAMESPACE = "beam_rnn"
+
+
+class _Metrics:
+    """One of each, shared by all transforms."""
+
+    events = Metrics.counter(NAMESPACE, "events")
+    failed = Metrics.counter(NAMESPACE, "failed")
+    waves = Metrics.counter(NAMESPACE, "waves")
+    wave_size = Metrics.distribution(NAMESPACE, "wave_size")
+    live_streams = Metrics.distribution(NAMESPACE, "live_streams_per_shard")
+    state_bytes = Metrics.distribution(NAMESPACE, "state_bytes_per_shard")
+
+
+METRICS = _Metrics()

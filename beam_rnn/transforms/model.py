@@ -1,0 +1,49 @@
+"""The network of a transform: given, or loaded from a path once per process and shared."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.metrics import Metrics
+
+from beam_rnn.errors import OptionError
+from beam_rnn.nn import Network
+from beam_rnn.weights import load
+
+_networks: dict[str, Network] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Model:
+    """What ships to the workers: a path, or the network itself.
+
+    Raises:
+      OptionError: the model is neither. WeightsError: the path holds no network.
+    """
+
+    source: Any
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, os.PathLike):
+            object.__setattr__(self, "source", os.fspath(self.source))
+        if not isinstance(self.source, Network | str):
+            raise OptionError(
+                f"the model is a {type(self.source).__name__}, expected a Network or a path"
+            )
+
+    def network(self) -> Network:
+        """The network, one for all threads of the process."""
+        key = self.source if isinstance(self.source, str) else self.source.fingerprint
+        with _lock:
+            if key not in _networks:
+                start = time.monotonic()
+                given = self.source
+                _networks[key] = load(given) if isinstance(given, str) else given
+                took = int((time.monotonic() - start) * 1000)
+                Metrics.distribution("beam_rnn", "load_model_latency_milli_secs").update(took)
+            return _networks[key]

@@ -1,0 +1,199 @@
+"""Pack: the events of a bundle, per shard and window, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam import coders
+from apache_beam.utils.windowed_value import create
+from numpy.typing import NDArray
+
+from beam_rnn.errors import InputError
+from beam_rnn.nn import Network
+from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.pack import Packed, shard_of
+from beam_rnn.transforms.metrics import METRICS
+from beam_rnn.transforms.model import Model
+
+FAILED = "failed"
+_EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
+_BYTES = 32 << 20
+_KNOWN_KEYS = 100_000  # keys whose shard a worker remembers
+
+
+class _Lists:
+    """The events of one shard and window while they are collected."""
+
+    __slots__ = ("ends", "keys", "places", "stream", "times", "values", "xs")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.places: dict[bytes, int] = {}
+        self.stream: list[int] = []
+        self.times: list[int] = []
+        self.values: list[Any] = []
+        self.xs: list[Any] = []
+        self.ends: list[int] = []  # places of the events that end a sequence
+
+
+class PackEvents(beam.DoFn):
+    """(key, value) -> (shard, packed columns); bad events to the output "failed".
+
+    Args:
+      model: whose input is checked.
+      shards: the number of shards.
+      key_coder, value_coder: the coders of the events.
+      x: value -> input of the network, or None: the value itself.
+      end: value -> whether its sequence ends with it, or None: never.
+      raw: whether values travel as they are, for a feature behind the shuffle.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        shards: int,
+        key_coder: coders.Coder,
+        value_coder: coders.Coder,
+        x: Callable[[Any], Any] | None,
+        end: Callable[[Any], bool] | None,
+        raw: bool,
+    ) -> None:
+        self.model = model
+        self.shards = shards
+        self.key_coder = key_coder
+        self.values_coder = coders.IterableCoder(value_coder)
+        self.x = x
+        self.end = end
+        self.raw = raw
+
+    def setup(self) -> None:
+        self.network = self.model.network()
+        width = int(np.prod(self.network.input_shape, dtype=np.int64)) * 8
+        self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
+        self.known: dict[Any, tuple[bytes, int]] = {}
+
+    def start_bundle(self) -> None:
+        self.held: dict[tuple[int, Any], _Lists] = {}
+        self.count = 0
+        self.bytes = 0
+
+    def process(
+        self,
+        element: Any,
+        time: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterable[Any]:
+        key, value = element
+        try:
+            encoded, shard = self.known.get(key) or self._locate(key)
+            x = value if self.x is None else self.x(value)
+            ends = self.end is not None and self.end(value)
+        except Exception as error:  # whatever x, end or the key's coder raises
+            return self._failed(key, f"{type(error).__name__}: {error}", value)
+        lists = self.held.get((shard, window))
+        if lists is None:
+            lists = self.held[shard, window] = _Lists()
+        place = lists.places.get(encoded)
+        if place is None:
+            place = lists.places[encoded] = len(lists.keys)
+            lists.keys.append(encoded)
+        if ends:
+            lists.ends.append(len(lists.stream))
+        lists.stream.append(place)
+        lists.times.append(time.micros)
+        lists.values.append(value)
+        if self.x is not None:
+            lists.xs.append(x)
+        self.count += 1
+        if self.raw and isinstance(value, str | bytes):
+            self.bytes += len(value)
+        if self.count >= self.limit or self.bytes >= _BYTES:
+            return self.finish_bundle()
+        return ()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        held = self.held
+        self.start_bundle()
+        for (shard, window), lists in held.items():
+            packed, bad = self._packed(lists)
+            for place, reason in bad:
+                key = self.key_coder.decode(lists.keys[lists.stream[place]])
+                event = BadEvent(key, reason, lists.values[place])
+                failed = create(event, lists.times[place], (window,))
+                METRICS.failed.inc()
+                yield beam.pvalue.TaggedOutput(FAILED, failed)
+            if len(packed):
+                data = packed.encode(self.values_coder.encode)
+                yield create((shard, data), int(packed.time.min()), (window,))
+
+    def _locate(self, key: Any) -> tuple[bytes, int]:
+        encoded = self.key_coder.encode(key)
+        found = encoded, shard_of(encoded, self.shards)
+        if len(self.known) >= _KNOWN_KEYS:
+            self.known.clear()
+        self.known[key] = found
+        return found
+
+    def _failed(self, key: Any, reason: str, value: Any) -> Iterator[Any]:
+        METRICS.failed.inc()
+        yield beam.pvalue.TaggedOutput(FAILED, BadEvent(key, reason, value))
+
+    def _packed(self, lists: _Lists) -> tuple[Packed, list[tuple[int, str]]]:
+        n = len(lists.stream)
+        end = np.zeros(n, np.bool_)
+        end[lists.ends] = True
+        packed = Packed(
+            lists.keys,
+            np.array(lists.stream, np.int64),
+            np.array(lists.times, np.int64),
+            end,
+            None,
+            lists.values,
+        )
+        if self.raw:
+            return packed, []
+        xs = lists.values if self.x is None else lists.xs
+        bad: list[tuple[int, str]] = []
+        try:
+            x = self.network.check(rows_of(xs, self.network))
+        except Exception:  # one of them at least is bad: find which
+            x, bad = _check_each(xs, self.network)
+            good = np.ones(n, np.bool_)
+            good[[place for place, _ in bad]] = False
+            packed.stream, packed.time = packed.stream[good], packed.time[good]
+            packed.end = end[good]
+            packed.inputs = [v for v, keep in zip(lists.values, good.tolist(), strict=True) if keep]
+        packed.x = x
+        # The value is in x already where it is a vector of the right type, or an id.
+        kind = np.ndarray if self.network.input_shape else int
+        if self.x is None and all(type(value) is kind for value in packed.inputs or ()):
+            packed.inputs = None
+        return packed, bad
+
+
+def rows_of(xs: list[Any], network: Network) -> NDArray[Any]:
+    """Stacks inputs into one array (n, ...); raises where they do not fit together."""
+    if network.input_shape and all(type(x) is np.ndarray for x in xs):
+        rows = np.concatenate([x.ravel() for x in xs]) if xs else np.zeros(0)
+        if {x.shape for x in xs} != {network.input_shape}:
+            raise InputError("inputs of different shapes")
+        return rows.reshape(len(xs), *network.input_shape)
+    return np.array(xs)
+
+
+def _check_each(xs: list[Any], network: Network) -> tuple[NDArray[Any], list[tuple[int, str]]]:
+    good: list[NDArray[Any]] = []
+    bad: list[tuple[int, str]] = []
+    for place, x in enumerate(xs):
+        try:
+            row = np.asarray(x)
+            if row.shape != network.input_shape:
+                raise InputError(f"x has shape {row.shape}, expected {network.input_shape}")
+            good.append(network.check(row[None]))
+        except Exception as error:  # np.asarray raises many kinds
+            bad.append((place, f"{type(error).__name__}: {error}"))
+    empty = np.zeros((0, *network.input_shape), network.input_dtype)
+    return np.concatenate([empty, *good]), bad

@@ -1,0 +1,182 @@
+"""Tag and Classify: events of many streams in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import apache_beam as beam
+from apache_beam import coders
+from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark
+from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
+from apache_beam.typehints.trivial_inference import key_value_types
+from apache_beam.utils.timestamp import Duration
+
+from beam_rnn.errors import OptionError
+from beam_rnn.streams.emit import Emit
+from beam_rnn.streams.event import BadEvent, Classified, Tagged
+from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.order import Order, arrival, event_time
+from beam_rnn.transforms.model import Model
+from beam_rnn.transforms.pack import FAILED, PackEvents
+from beam_rnn.transforms.runner import check_options, closes_windows
+from beam_rnn.transforms.step import StepEvents, StepEventsUntilTheyEnd, Stepping, StepSorted
+
+for _answer in (Tagged, Classified, BadEvent):
+    coders.registry.register_coder(_answer, coders.RowCoder)
+
+
+@dataclass
+class _OverStreams(beam.PTransform):
+    """What all transforms over streams share: options in, Pack -> Step -> answers.
+
+    Args:
+      model: a causal Network, or the path of one (any filesystem of Beam).
+      x: value -> input of the network, a Feature, or None: the value is the input.
+      order: ``arrival``, or ``event_time`` (bounded input only). Default: event time where the
+        input is bounded, else arrival.
+      end: value -> whether it is the last event of its sequence; the next one begins anew.
+      expire_after: seconds of event time without an event after which a sequence ends.
+      lookahead: how many inputs later an event is answered; default: as the model was trained.
+      emit: "each", "final", "change" or ``every(n)``.
+      shards: how many parts the state has; fixed for the life of the state.
+
+    Raises:
+      OptionError: an option is wrong, or would lose data under the pipeline's options.
+    """
+
+    model: Any
+    x: Callable[[Any], Any] | Feature | None = None
+    order: Order | None = None
+    end: Callable[[Any], bool] | None = None
+    expire_after: float | Duration | None = None
+    lookahead: int | None = None
+    emit: str | Emit = "each"
+    shards: int = 32
+
+    per_sequence: ClassVar[bool]
+    answer: ClassVar[type]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._model = Model(self.model)
+        network = self._model.network()
+        name = type(self).__name__
+        if not network.causal:
+            raise OptionError(f"{name} steps event by event: the model reads whole sequences")
+        self._emit = Emit.of(self.emit)
+        self._lookahead = network.lookahead if self.lookahead is None else self.lookahead
+        if not isinstance(self._lookahead, int) or self._lookahead < 0:
+            raise OptionError(f"lookahead is {self.lookahead!r}, expected a number of steps")
+        if not isinstance(self.shards, int) or not 1 <= self.shards <= 1 << 20:
+            raise OptionError(f"shards is {self.shards!r}, expected a whole number from 1")
+        if not (self.x is None or isinstance(self.x, Feature) or callable(self.x)):
+            raise OptionError(f"x is {self.x!r}, expected a function, a Feature or None")
+        if not (self.end is None or callable(self.end)):
+            raise OptionError(f"end is {self.end!r}, expected a function or None")
+        if self.order not in (None, arrival, event_time):
+            raise OptionError(f"order is {self.order!r}, expected arrival or event_time")
+        self._expire_after = None
+        if self.expire_after is not None:
+            self._expire_after = Duration.of(self.expire_after).micros
+            if self._expire_after <= 0:
+                raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
+
+    def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        key_type, value_type = key_value_types(events.element_type)
+        by_time = events.is_bounded if self.order is None else self.order == event_time
+        if by_time and not events.is_bounded:
+            raise OptionError("order=event_time is for bounded input; this input is unbounded")
+        check_options(events, stateful=not by_time, timers=self._expire_after is not None)
+        stepping = Stepping(
+            self._model,
+            self.shards,
+            self._key_coder(key_type),
+            coders.registry.get_coder(value_type),
+            self.per_sequence,
+            self._emit,
+            self._lookahead,
+            self.x if isinstance(self.x, Feature) else None,
+            self._expire_after,
+            closes_windows(events),
+        )
+        if by_time:
+            events |= "OnePane" >> beam.WindowInto(
+                events.windowing.windowfn,
+                trigger=AfterWatermark(),
+                accumulation_mode=AccumulationMode.DISCARDING,
+                allowed_lateness=events.windowing.allowed_lateness,
+            )
+        packed = events | "Pack" >> beam.ParDo(self._pack(stepping)).with_outputs(
+            FAILED, main="packed"
+        )
+        shards = _typed(packed.packed, tuple[int, bytes])
+        if by_time:
+            shards |= "GroupByShard" >> beam.GroupByKey()
+            step: beam.DoFn = StepSorted(stepping)
+        elif stepping.expire_after is None and not (
+            stepping.closes_windows and stepping.stepper().speaks_last
+        ):
+            step = StepEvents(stepping)
+        else:
+            step = StepEventsUntilTheyEnd(stepping)
+        stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, main="answers")
+        answers = _typed(stepped.answers, tuple[key_type, self.answer])
+        answers.failed = (
+            _typed(packed[FAILED], BadEvent),
+            _typed(stepped[FAILED], BadEvent),
+        ) | "Failed" >> beam.Flatten()
+        return answers
+
+    def _pack(self, stepping: Stepping) -> PackEvents:
+        raw = stepping.feature is not None
+        x = None if raw else self.x
+        return PackEvents(
+            self._model, self.shards, stepping.key_coder, stepping.value_coder, x, self.end, raw
+        )
+
+    def _key_coder(self, key_type: Any) -> coders.Coder:
+        coder = coders.registry.get_coder(key_type)
+        if not coder.is_deterministic():
+            raise OptionError(
+                f"the streams' keys are of type {key_type}, whose coder "
+                f"({type(coder).__name__}) is not deterministic: one stream could be taken for "
+                "two. Give the keys a type, for instance "
+                "beam.Map(...).with_output_types(tuple[str, float])"
+            )
+        return coder
+
+
+def _typed(elements: beam.PCollection[Any], kind: Any) -> beam.PCollection[Any]:
+    elements.element_type = convert_to_beam_type(kind)
+    return elements
+
+
+@dataclass
+class Tag(_OverStreams):
+    """One label per event (many-to-many, Tx = Ty).
+
+    ``events`` is a keyed PCollection, tuple[K, V]: K names the stream, V is the observation.
+    Gives tuple[K, Tagged]; what could not be stepped is in its attribute ``failed``, a
+    PCollection of BadEvent. Answers have the timestamp and window of the event they answer.
+    """
+
+    __doc__ = __doc__ + (_OverStreams.__doc__ or "").partition("\n")[2]
+    per_sequence: ClassVar[bool] = False
+    answer: ClassVar[type] = Tagged
+
+
+@dataclass
+class Classify(_OverStreams):
+    """One label per sequence (many-to-one).
+
+    ``events`` is a keyed PCollection, tuple[K, V]: K names the stream, V is the observation.
+    Gives tuple[K, Classified] when a sequence ends, expires or its window closes (or as
+    ``emit`` says); what could not be stepped is in its attribute ``failed``.
+    """
+
+    __doc__ = __doc__ + (_OverStreams.__doc__ or "").partition("\n")[2]
+    emit: str | Emit = "final"
+    per_sequence: ClassVar[bool] = True
+    answer: ClassVar[type] = Classified
