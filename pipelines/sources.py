@@ -109,6 +109,7 @@ class Folder:
             offset = offsets.get(path, 0)
             if size < offset:
                 offset = 0
+                lines.append(Line(path, 0, b""))
             if size > offset:
                 lines += _read(path, offset, whole=closing)
             if len(lines) >= LINES_AT_ONCE:
