@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
@@ -32,7 +33,6 @@ PLAIN_SECONDS = 5.0  # between two lines where nothing can be redrawn
 class _Stream:
     tokens: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=TAIL))
     words: int = 0
-    names: int = 0
     label: str = "O"
     changed: float = 0.0
 
@@ -58,7 +58,6 @@ class Board:
             line.tokens.append((before + token, kind_of(label)))
             line.words += 1
             new = begins(label, line.label)
-            line.names += new
             line.label = label
             line.changed = now
             self.words += 1
@@ -106,17 +105,15 @@ class Board:
         with self._lock:
             latest = sorted(self._streams.items(), key=lambda item: -item[1].changed)[:height]
             # By name, so that a line keeps its place while the streams on the screen stay.
-            rows = [
-                (name, line.words, line.names, list(line.tokens)) for name, line in sorted(latest)
-            ]
+            rows = [(name, line.words, list(line.tokens)) for name, line in sorted(latest)]
         table = Table.grid(padding=(0, 1), expand=True)
         name_width = min(max((len(name) for name, *_ in rows), default=10), 24)
         table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", style="dim")
         table.add_column(width=6, justify="right", no_wrap=True, style="dim")
         table.add_column(ratio=1, no_wrap=True)
         width = max(options.max_width - name_width - 8, 10)
-        for name, words, _, tokens in rows:
-            table.add_row(name, f"{words:,}", _tail(tokens, width))
+        for name, words, tokens in rows:
+            table.add_row(Text(_harmless(name)), f"{words:,}", _tail(tokens, width))
         return table
 
 
@@ -127,13 +124,18 @@ def _legend() -> Text:
     return legend
 
 
+def _harmless(text: str) -> str:
+    """Without control characters: a text must not steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _tail(tokens: list[tuple[str, str]], width: int) -> Text:
     """The end of a text that fits into one line."""
     parts: list[tuple[str, str]] = []
     length = 0
     for text, kind in reversed(tokens):
-        line = " ".join(text.split()) if not text[:1].isspace() else " " + " ".join(text.split())
-        length += len(line)
+        line = _harmless(" " * text[:1].isspace() + " ".join(text.split()))
+        length += cell_len(line)
         if length > width:
             break
         parts.append((line, kind))
