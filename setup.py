@@ -6,8 +6,8 @@ from setuptools import find_packages, setup
 
 README = Path(__file__).parent / "README.md"
 
-# What the command line and its pages need: live lines, HTML pages, commands.
-CLI = ["rich>=13", "jinja2>=3.1", "typer>=0.12"]
+# What the command line needs: live coloured lines, commands.
+CLI = ["rich>=13", "typer>=0.12"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2"]
