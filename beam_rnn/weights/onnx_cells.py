@@ -96,7 +96,7 @@ def _zero(value: Value) -> bool:
 def _layer(graph: Graph, node: Node, given: dict[str, Value | None], directions: int) -> Any:
     order = _ORDER[node.op]
     R = graph.array(given.get("R"), "input R")
-    H: int = node.attributes.get("hidden_size", R.shape[-1] if R.ndim else 0)
+    H = int(node.attributes.get("hidden_size") or (R.shape[-1] if R.ndim else 0))
     GH = len(order) * H
     W = graph.floats(node, 1, given.get("W"), (directions, GH, "D"))
     R = graph.floats(node, 2, R, (directions, GH, H))

@@ -124,6 +124,10 @@ class Graph:
             outputs = self._outputs(node, inputs)
         except Unsupported as error:
             outputs = [Unknown(f"{node.title}: {error}")] * len(node.outputs)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{self.path}: {node.title}: is broken: {error}") from error
         if len(outputs) < len(node.outputs):
             extra = Unknown(f"{node.title}: output {len(outputs)} is not supported")
             outputs = [*outputs, *[extra] * (len(node.outputs) - len(outputs))]
@@ -151,7 +155,7 @@ class Graph:
             return self.operators[node.op](self, node, inputs)
         except Unsupported:
             first = inputs[0] if inputs else None
-            moves = node.op in _MOVES - {"Concat"}
+            moves = node.op in _MOVES - {"Cast", "Concat"}
             if moves and isinstance(first, Rows) and not first.layers:
                 return [Fed(first.source)] * len(node.outputs)
             raise
