@@ -1,6 +1,7 @@
 """Training of the tagger: truncated back-propagation, and the mean of the weights."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,10 +36,21 @@ class Options:
     )
 
 
-def fit(params: Params, text: Text, lookahead: int, options: Options, seed: int) -> Params:
-    """Trains from `params`; returns the running mean of the weights."""
+def fit(
+    params: Params,
+    read: Callable[[np.random.Generator], Text],
+    lookahead: int,
+    options: Options,
+    seed: int,
+) -> Params:
+    """Trains from `params`; returns the running mean of the weights.
+
+    Args:
+      read: gives the text of the next epoch.
+    """
     draw = np.random.default_rng(seed)
     key = jax.random.key(seed)
+    text = read(draw)
     updates = int(options.epochs * len(text.rows) / (options.batch * options.steps))
     rate = optax.warmup_cosine_decay_schedule(0, options.rate, options.warmup, updates)
     optimizer = optax.chain(
@@ -63,6 +75,7 @@ def fit(params: Params, text: Text, lookahead: int, options: Options, seed: int)
             losses.append(loss)
             done += 1
         epoch += 1
+        text = read(draw)
         loss = float(np.mean([float(loss) for loss in losses]))
         print(f"  epoch {epoch}: loss {loss:.4f}, {time.time() - start:.0f} s", flush=True)
     trained: Params = jax.tree.map(np.asarray, mean)

@@ -18,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import beam_rnn as rnn
 from beam_rnn.features import Words
 from training import neuroner
+from training.augment import Changes, change
 from training.evaluate_names import evaluate
 from training.fit import Options, fit, predict
 from training.spans import score, table_lines
-from training.streams import read_text
+from training.streams import Text, read_text
 from training.tagger import SIZES, init_params, to_network
 from training.vocabulary import choose_vectors, count_words, make_table
 
@@ -45,8 +46,11 @@ def main() -> None:
         vocabulary, table = make_table(vectors, counts, WORD_WIDTH, seed)
         words = Words(vocabulary)
         params = init_params(words, table, len(LABELS), SIZES, seed)
-        text = read_text(train, words, LABELS)
-        params = fit(params, text, LOOKAHEAD, Options(epochs=options.epochs), seed)
+
+        def read(draw: np.random.Generator, words: Words = words) -> Text:
+            return read_text(change(train, Changes(), draw), words, LABELS)
+
+        params = fit(params, read, LOOKAHEAD, Options(epochs=options.epochs), seed)
         checked = read_text(valid, words, LABELS)
         found = predict(params, checked, LOOKAHEAD)
         figures = score([(named(checked.targets), named(found))])
