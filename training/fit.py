@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from numpy.typing import NDArray
 
 from training.streams import Text, cut_pieces, lay_out
 from training.tagger import Params, State, forward, initial_state
@@ -116,20 +115,3 @@ def _update(
     stays = jnp.minimum(options.mean, (1 + done) / (10 + done))  # forgets the start sooner
     mean = jax.tree.map(lambda old, new: old * stays + new * (1 - stays), mean, params)
     return params, mean, opt_state, last, loss
-
-
-def predict(params: Params, text: Text, lookahead: int, batch: int = 64) -> NDArray[np.int64]:
-    """The label id of every word, each document with a fresh state."""
-    steps = lay_out(text, cut_pieces(text), batch, lookahead)
-    step = jax.jit(forward)
-    state = initial_state(params, batch)
-    found = np.zeros(len(text.rows), np.int64)
-    for at in range(0, len(steps.rows), 128):
-        part = steps.part(at, 128)
-        missing = ((0, 128 - len(part.rows)), (0, 0))
-        rows = np.pad(part.rows, (*missing, (0, 0)))
-        logits, state = step(params, rows, np.pad(part.fresh, missing), state)
-        labels = np.asarray(logits.argmax(-1))[: len(part.rows)]
-        answered = part.words >= 0
-        found[part.words[answered]] = labels[answered]
-    return found

@@ -37,10 +37,14 @@ class Text(NamedTuple):
 
 
 def read_text(documents: list[list[Sentence]], words: Words, labels: list[str]) -> Text:
-    """The rows and label ids of all words of the documents, in order."""
+    """The rows and label ids of all words of the documents, in order.
+
+    Where `labels` have no B-PER, it counts as I-PER, and so for every type.
+    """
     sentences = [sentence for document in documents for sentence in document]
     rows = words.rows(word for text, _ in sentences for word in text).astype(np.int32)
-    ids = {label: i for i, label in enumerate(labels)}
+    ids = {label.replace("I-", "B-"): i for i, label in enumerate(labels)}
+    ids |= {label: i for i, label in enumerate(labels)}
     targets = np.array([ids[label] for _, found in sentences for label in found], np.int32)
     lengths = np.array([len(text) for text, _ in sentences])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])

@@ -90,3 +90,10 @@ def test_pieces_begin_at_sentences() -> None:
     assert cut_pieces(text) == [slice(0, 4), slice(4, 8)]
     every = cut_pieces(text, 1.0, np.random.default_rng(0))
     assert every == [slice(0, 2), slice(2, 4), slice(4, 8)]
+
+
+def test_labels_without_b() -> None:
+    text = read_text(DOCUMENTS, WORDS, ["O", "I-LOC", "I-PER"])
+    assert text.targets.tolist() == [0, 2, 0, 1, 1, 0, 2, 0]
+    text = read_text(DOCUMENTS, WORDS, ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+    assert text.targets.tolist() == [0, 3, 0, 1, 1, 0, 3, 0]
