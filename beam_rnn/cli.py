@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Recurrent networks over unbounded streams, their state kept in Apache Beam.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 

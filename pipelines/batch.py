@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.typehints import Tuple
 
 import beam_rnn as rnn
+from beam_rnn.features import Words
 from pipelines.events import Event, Failed, event
 from pipelines.job import Refused
 from pipelines.texts import TextOf, unroll
@@ -78,7 +80,7 @@ class ReadEvents(beam.PTransform):
         groups = begin | "RowGroups" >> beam.Create(self._groups)
         outputs = groups | "Rows" >> beam.FlatMap(read_row_group).with_outputs(FAILED, main="rows")
         rows = outputs["rows"]
-        rows.element_type = tuple[str, tuple[int, Event]]
+        rows.element_type = Tuple[str, Tuple[int, Event]]
         rows.failed = outputs[FAILED]
         rows.failed.element_type = Failed
         return rows
@@ -90,7 +92,7 @@ class _Unroll(beam.DoFn):
 
     def setup(self) -> None:
         self._network = rnn.load(self._model)
-        self._feature = TextOf(rnn.Words(self._network.vocabulary))
+        self._feature = TextOf(Words(self._network.vocabulary))
 
     def process(self, item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[Any]:
         stream, events = item

@@ -1,5 +1,6 @@
 """Running a pipeline from the command line: its runner, its folders, and Ctrl-C."""
 
+import logging
 import os
 import shutil
 import signal
@@ -115,19 +116,21 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], No
     Returns:
       Whether it was aborted.
     """
-    with _signals(told):
+    interrupts = _Interrupts(told)
+    with interrupts.caught():
         loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
         result = None
         try:
             result = pipeline.run()  # on a local runner this is all
             while not is_local(options) and not _over(result):
                 if sources.stopped() and not loopback:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
+                    interrupts.abort()
+        except BaseException:  # Beam's workers wrap KeyboardInterrupt in errors of their own
+            if not interrupts.aborted:
+                raise
             if result is not None:
                 result.cancel()
-            return True
-        return False
+        return interrupts.aborted
 
 
 def _over(result: Any) -> bool:
@@ -135,25 +138,38 @@ def _over(result: Any) -> bool:
     return bool(PipelineState.is_terminal(result.state))
 
 
-@contextmanager
-def _signals(told: Callable[[], None]) -> Iterator[None]:
-    sources.start()
+class _Interrupts:
+    """What Ctrl-C and SIGTERM do while a job runs."""
 
-    def end(number: int, frame: Any) -> None:
+    def __init__(self, told: Callable[[], None]) -> None:
+        self.aborted = False
+        self._told = told
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        sources.start()
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread gets signals
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            logging.disable(logging.NOTSET)
+
+    def abort(self) -> None:
+        self.aborted = True
+        logging.disable(logging.CRITICAL)  # Beam would log the interrupt as a failure
+        raise KeyboardInterrupt
+
+    def _on_signal(self, number: int, frame: Any) -> None:
         if sources.stopped():
-            raise KeyboardInterrupt
+            self.abort()
         sources.stop()
-        told()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    old = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        self._told()
 
 
 def refuse(name: str, reason: Any) -> int:

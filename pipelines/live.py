@@ -168,7 +168,7 @@ def shown(console: Console, view: bool) -> Iterator[Board]:
 
     def tell() -> None:
         while view and not over.wait(PLAIN_SECONDS):
-            console.print(board.figures(), highlight=False)
+            console.print(board.figures())
 
     teller = threading.Thread(target=tell, name="figures", daemon=True)
     teller.start()

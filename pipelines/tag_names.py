@@ -18,6 +18,7 @@ import apache_beam as beam
 from rich.console import Console
 
 import beam_rnn as rnn
+from beam_rnn.features import Words
 from pipelines import batch, job, live, names, sinks, sources
 from pipelines.events import Event, Failed
 from pipelines.texts import TextOf, as_failed, as_word, by_stream, is_last
@@ -38,7 +39,7 @@ def build(events: beam.PCollection[Event], model: str, output: str, *, local: bo
       output: the folder that is written.
       local: whether the pipeline runs inside this process, and can be shown and written there.
     """
-    words = rnn.Words(rnn.load(model).vocabulary)
+    words = Words(rnn.load(model).vocabulary)
     tagged = (
         events
         | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
@@ -89,15 +90,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (job.Refused, rnn.RnnError, OSError) as error:
         return job.refuse("tag-names", error)
 
-    console = Console()
-    with live.shown(console, view=arguments.view and local) as board:
-        aborted = job.run(pipeline, options, told=board.end)
-    if local:
-        console.print(board.figures(overall=True), highlight=False)
-    if job.is_here(output):
-        _write_page(Path(output))
-        written = ", ".join(os.path.join(output, name) for name in (PAGE, WORDS, FAILED))
-        console.print(f"Written: {written}", highlight=False)
+    console = Console(soft_wrap=True, highlight=False)
+    aborted = False
+    try:
+        with live.shown(console, view=arguments.view and local) as board:
+            aborted = job.run(pipeline, options, told=board.end)
+    finally:  # what was finished before a failure is shown too
+        if local:
+            console.print(board.figures(overall=True))
+        if job.is_here(output):
+            _write_page(Path(output))
+            written = (os.path.join(output, name) for name in (PAGE, WORDS, FAILED))
+            console.print(f"Written: {', '.join(written)}")
     return 130 if aborted else 0
 
 
