@@ -22,6 +22,9 @@ STREAMS_ON_PAGE = 1_000
 MOST_NAMED = 12
 
 
+_FIRST, _LAST = ("B-", "S-", "U-"), ("E-", "S-", "L-", "U-")
+
+
 class Tagged(NamedTuple):
     """What a name is made of."""
 
@@ -32,15 +35,14 @@ class Tagged(NamedTuple):
 
 
 def kind_of(label: str) -> str:
-    """The class of a tag: ``B-PER`` and ``I-PER`` are PER, ``O`` is none, ""."""
+    """The class of a tag: ``B-PER``, ``I-PER`` and ``PER`` are PER, ``O`` is none, ""."""
     return "" if label == "O" else label.rpartition("-")[2]
 
 
 def begins(label: str, before: str) -> bool:
     """Whether a name begins at this tag, after the tag ``before``."""
-    if label == "O":
-        return False
-    return label[0] in "BSU" or before[0] in "EL" or kind_of(label) != kind_of(before)
+    kind = kind_of(label)
+    return bool(kind) and (label[:2] in _FIRST or before[:2] in _LAST or kind != kind_of(before))
 
 
 def names_in(words: Iterable[Tagged]) -> Iterator[Piece]:

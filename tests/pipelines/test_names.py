@@ -42,6 +42,10 @@ def words(text: str) -> list[Tagged]:
             [Piece("Anne", "PER", "1.00"), Piece(" "), Piece("Bath", "LOC", "0.90")],
         ),
         (
+            "Bath/LOC Street/LOC Anne/PER",  # classes alone
+            [Piece("Bath Street", "LOC", "0.90"), Piece(" "), Piece("Anne", "PER", "0.80")],
+        ),
+        (
             "Anne/S-PER Mary/B-PER Elliot/E-PER Bath/I-PER",  # IOBES
             [
                 Piece("Anne", "PER", "1.00"),

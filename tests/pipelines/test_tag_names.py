@@ -239,7 +239,7 @@ def test_a_second_interrupt_aborts_and_keeps_what_was_done(
     monkeypatch.setattr("pipelines.live.show_word", show_and_interrupt)
     assert run("--input", str(source), output=tmp_path / "out", model=model) == 130
     assert len(shown) == 20
-    assert len(rows_of(tmp_path / "out")) >= 20
+    assert len(rows_of(tmp_path / "out")) >= 19  # all but perhaps the word that was being shown
     assert (tmp_path / "out" / "index.html").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert capsys.readouterr().err == ""
