@@ -31,7 +31,8 @@ def replay(
             (str, int or bytes): it becomes the key's type hint, and so its coder.
         bounded: whether the PCollection is bounded.
         watermarks: the watermark after each chunk, in seconds, rising; to make events late.
-            Without it, the watermark is as far as it can be with no event late.
+            Without it, the watermark is as far as it can be with no event late. (A GroupByKey
+            of BundleBasedDirectRunner takes late events as if in time.)
 
     Returns:
         a PTransform of the pipeline's root, giving tuple[key, value] with the timestamps.

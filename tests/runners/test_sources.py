@@ -9,7 +9,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.coders import VarIntCoder
 from apache_beam.transforms.userstate import BagStateSpec
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.transforms.window import FixedWindows, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -145,6 +145,22 @@ def test_bounded_gives_everything(runner: Runner) -> None:
         assert [len(bundle) for bundle in keyed] == [sum(SIZES)]
         assert _per_key(keyed) == _given(chunks)
     assert sorted(v for b in keyed for _, v, _ in b) == list(range(sum(SIZES)))
+
+
+@pytest.mark.parametrize("runner", ["Prism", "FlinkStreaming"], indirect=True)
+def test_given_watermarks_make_events_late(runner: Runner) -> None:
+    chunks = [[("k", 1, 0.0), ("k", 2, 11.0)], [("k", 3, 1.0), ("k", 4, 12.0)]]
+
+    def build(pipeline: beam.Pipeline, watermarks: list[float] | None) -> beam.PCollection[Any]:
+        windows = beam.WindowInto(FixedWindows(10))
+        events = pipeline | replay(chunks, watermarks=watermarks)
+        return events | windows | beam.GroupByKey() | beam.MapTuple(lambda _, v: sorted(v))
+
+    in_time = runner.collect(lambda pipeline: build(pipeline, None))
+    assert sorted(in_time) == [[1, 3], [2, 4]]
+    # The first window has been answered and forgotten when its second event comes.
+    late = runner.collect(lambda pipeline: build(pipeline, [10.5, 20.5]), max_bundle_size=1)
+    assert sorted(late) == [[1], [2, 4]]
 
 
 def test_each_chunk_has_a_watermark() -> None:
