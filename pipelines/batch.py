@@ -11,11 +11,9 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.typehints import Tuple
 
-import beam_rnn as rnn
-from beam_rnn.features import Words
 from pipelines.events import Event, Failed, event
 from pipelines.job import Refused
-from pipelines.texts import TextOf, unroll
+from pipelines.texts import tagger_of, unroll
 
 COLUMNS = ("stream", "time", "text")
 FAILED = "failed"
@@ -91,8 +89,7 @@ class _Unroll(beam.DoFn):
         self._model = model
 
     def setup(self) -> None:
-        self._network = rnn.load(self._model)
-        self._feature = TextOf(Words(self._network.vocabulary))
+        self._network, self._feature = tagger_of(self._model)
 
     def process(self, item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[Any]:
         stream, events = item

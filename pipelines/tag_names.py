@@ -18,10 +18,9 @@ import apache_beam as beam
 from rich.console import Console
 
 import beam_rnn as rnn
-from beam_rnn.features import Words
 from pipelines import batch, job, live, names, sinks, sources
 from pipelines.events import Event, Failed
-from pipelines.texts import TextOf, as_failed, as_word, by_stream, is_last
+from pipelines.texts import as_failed, as_word, by_stream, is_last, tagger_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
@@ -39,11 +38,11 @@ def build(events: beam.PCollection[Event], model: str, output: str, *, local: bo
       output: the folder that is written.
       local: whether the pipeline runs inside this process, and can be shown and written there.
     """
-    words = Words(rnn.load(model).vocabulary)
+    _, text = tagger_of(model)
     tagged = (
         events
         | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
-        | "Tag" >> rnn.Tag(model, x=TextOf(words), end=is_last)
+        | "Tag" >> rnn.Tag(model, x=text, end=is_last)
     )
     untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
     _write(tagged, (events.failed, untagged), output, local)
@@ -53,6 +52,7 @@ def build_batch(
     pipeline: beam.Pipeline, path: str, model: str, output: str, *, local: bool
 ) -> None:
     """Adds the batch twin: the same answers, to the bit, for a Parquet file of events."""
+    tagger_of(model)  # so that a wrong one is refused here, not in a worker
     events = pipeline | "Read" >> batch.ReadEvents(path)
     tagged = events | "Tag" >> batch.TagWhole(model)
     _write(tagged, (events.failed,), output, local)

@@ -9,8 +9,25 @@ import numpy as np
 from apache_beam.utils.timestamp import Timestamp
 
 import beam_rnn as rnn
+from beam_rnn.features import Words
 from pipelines.events import Event, Failed
 from pipelines.sinks import Word
+
+
+def tagger_of(path: str) -> tuple[rnn.Network, "TextOf"]:
+    """A tagger of words, and the feature that feeds it with events.
+
+    Raises:
+      rnn.WeightsError: the file cannot be read.
+      rnn.ModelError: it holds another kind of network.
+    """
+    network = rnn.load(path)
+    if network.vocabulary is None or network.input_shape != (Words.width,):
+        raise rnn.ModelError(
+            f"{path} is no tagger of words: it needs a vocabulary and takes rows of"
+            f" {Words.width} ids, got {network.input_shape}"
+        )
+    return network, TextOf(Words(network.vocabulary))
 
 
 class TextOf:
@@ -57,11 +74,13 @@ def as_failed(bad: Any) -> Failed:
     return Failed(str(bad.stream), bad.reason, str(value))
 
 
-def unroll(network: Any, feature: Any, events: Iterable[Event]) -> Iterator[tuple[Timestamp, Any]]:
+def unroll(
+    network: rnn.Network, feature: Any, events: Iterable[Event]
+) -> Iterator[tuple[Timestamp, rnn.Tagged]]:
     """The answers for the whole text of one stream, as the live job gives them.
 
     Args:
-      network: an ``rnn.Network``.
+      network: a tagger.
       feature: of events, such as ``TextOf``.
       events: of one stream, in order. An event with ``end`` ends a sequence, and the last one does.
 
@@ -84,8 +103,8 @@ def unroll(network: Any, feature: Any, events: Iterable[Event]) -> Iterator[tupl
 
 
 def _answers(
-    network: Any, inputs: list[tuple[Timestamp, Any, Any]]
-) -> Iterator[tuple[Timestamp, Any]]:
+    network: rnn.Network, inputs: list[tuple[Timestamp, Any, Any]]
+) -> Iterator[tuple[Timestamp, rnn.Tagged]]:
     if not inputs:
         return
     x = np.stack([x for _, _, x in inputs])

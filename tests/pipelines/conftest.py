@@ -30,7 +30,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     hidden, width = 16, 4 * 8 + 12
     columns = Words(VOCABULARY).columns
-    branches = [(count, [rnn.Embedding(floats(ids, 8))]) for count, ids in columns[:4]]
+    branches: list[tuple[int, list[Any]]] = [
+        (count, [rnn.Embedding(floats(ids, 8))]) for count, ids in columns[:4]
+    ]
     letters, ids = columns[4]
     branches.append(
         (

@@ -16,12 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import beam_rnn as rnn
-from beam_rnn.features import Words
 from pipelines import sinks
 from pipelines.events import event
 from pipelines.tag_names import main
-from pipelines.texts import TextOf, unroll
+from pipelines.texts import tagger_of, unroll
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -85,8 +83,7 @@ def test_labels_are_those_of_the_whole_text(
     source = tmp_path / "in.jsonl"
     source.write_text(as_lines(sample))
     assert run("--input", str(source), output=tmp_path / "out", model=model) == 0
-    network = rnn.load(model)
-    feature = TextOf(Words(network.vocabulary))
+    network, feature = tagger_of(model)
     expected = []
     for stream in told(sample):
         events = [event(fields) for fields in sample if fields["stream"] == stream]

@@ -1,15 +1,17 @@
 """Whole texts: unrolled as the live job steps them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from apache_beam.utils.timestamp import Timestamp
 
 import beam_rnn as rnn
 from beam_rnn.features import Token, Words
 from pipelines.events import Event
 from pipelines.sinks import Word
-from pipelines.texts import TextOf, as_failed, as_word, unroll
+from pipelines.texts import as_failed, as_word, tagger_of, unroll
 
 
 def events(*texts: str) -> list[Event]:
@@ -17,8 +19,7 @@ def events(*texts: str) -> list[Event]:
 
 
 def answers(model: str, pieces: list[Event]) -> list[tuple[Timestamp, Any]]:
-    network = rnn.load(model)
-    return list(unroll(network, TextOf(Words(network.vocabulary)), pieces))
+    return list(unroll(*tagger_of(model), pieces))
 
 
 def test_a_word_has_the_time_of_the_piece_that_finished_it(model: str) -> None:
@@ -40,16 +41,23 @@ def test_any_cut_gives_the_same_answers(model: str) -> None:
 
 
 def test_an_answer_looks_ahead(model: str) -> None:
-    network = rnn.load(model)
-    words = Words(network.vocabulary)
+    network, _ = tagger_of(model)
+    words = Words(network.vocabulary or ())
+    labels = network.labels or ()
     text = "Anne in Bath"
     rows = np.stack([words.row(word) for word in text.split()])
     y, _ = network.unroll(np.concatenate([rows, np.zeros((2, *rows.shape[1:]), np.int64)]))
     got = answers(model, events(text))
     assert [tagged.score for _, tagged in got] == [float(y[t + 2].max()) for t in range(3)]
-    assert [tagged.label for _, tagged in got] == [
-        network.labels[int(y[t + 2].argmax())] for t in range(3)
-    ]
+    assert [tagged.label for _, tagged in got] == [labels[int(y[t + 2].argmax())] for t in range(3)]
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    floats = np.zeros((2, 3), np.float32)
+    network = rnn.Network([rnn.Embedding(floats)], vocabulary=["", "<unk>"])
+    rnn.save(network, tmp_path / "other.safetensors")
+    with pytest.raises(rnn.ModelError, match="is no tagger of words"):
+        tagger_of(str(tmp_path / "other.safetensors"))
 
 
 def test_no_text_no_answers(model: str) -> None:
