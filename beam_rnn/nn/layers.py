@@ -82,21 +82,18 @@ class Embedding(Frozen):
     def in_shape(self) -> Shape:
         return ()
 
+    @property
+    def limits(self) -> tuple[int]:
+        return (len(self.E),)
+
     def out_shape(self, shape: Shape) -> Shape:
         return (*shape, self.E.shape[1])
 
     def apply(self, x: NDArray[Any]) -> Floats:
-        wrong = self.outside(x)
-        if wrong is not None:
-            raise InputError(f"id {wrong} is not in 0..{len(self.E) - 1}")
+        if x.size and (x.min() < 0 or x.max() >= len(self.E)):
+            raise InputError(f"Embedding: ids must be in 0..{len(self.E) - 1}")
         rows: Floats = self.E[x]
         return rows
-
-    def outside(self, x: NDArray[Any]) -> int | None:
-        """The first id of ``x`` that the table does not have, or None."""
-        if not x.size or (x.min() >= 0 and x.max() < len(self.E)):
-            return None
-        return int(x[(x < 0) | (x >= len(self.E))][0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +229,13 @@ class Columns(Frozen):
         return (sum(n for n, _ in self.branches),)
 
     @property
-    def takes_ids(self) -> bool:
-        return any(layers and isinstance(layers[0], Embedding) for _, layers in self.branches)
+    def limits(self) -> tuple[int, ...] | None:
+        """For rows of ids, how many ids each column has (0: a number, not an id), else None."""
+        limits: list[int] = []
+        for n, layers in self.branches:
+            first = layers[0] if layers else None
+            limits += [len(first.E) if isinstance(first, Embedding) else 0] * n
+        return tuple(limits) if any(limits) else None
 
     def _widths(self) -> list[int]:
         widths = []
@@ -266,14 +268,3 @@ class Columns(Frozen):
                 part = layer.apply(part)
             parts.append(part)
         return np.ascontiguousarray(np.concatenate(parts, axis=1), np.float32)
-
-    def outside(self, x: NDArray[Any]) -> int | None:
-        """The first id of ``x`` (n, K) that a branch's Embedding does not have, or None."""
-        start = 0
-        for n, layers in self.branches:
-            if layers and isinstance(layers[0], Embedding):
-                wrong = layers[0].outside(x[:, start : start + n])
-                if wrong is not None:
-                    return wrong
-            start += n
-        return None

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from beam_rnn.errors import InputError, ModelError
 from beam_rnn.nn.cells import Cell
-from beam_rnn.nn.layers import Columns, Embedding, Shape
+from beam_rnn.nn.inputs import Inputs
+from beam_rnn.nn.layers import Shape
 from beam_rnn.nn.parameters import Floats, Frozen
 from beam_rnn.nn.sequences import CRF, Bidirectional, Wave, run_cell
 
@@ -70,16 +71,20 @@ class Network(Frozen):
 
     output_size: int = field(init=False, repr=False)
 
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What x⟨t⟩ must be."""
+        first = self.layers[0]
+        limits = getattr(first, "limits", None)
+        return Inputs(first.in_shape, limits)
+
     @property
     def input_shape(self) -> Shape:
-        shape: Shape = self.layers[0].in_shape
-        return shape
+        return self.inputs.shape
 
     @property
     def input_dtype(self) -> type[np.int64] | type[np.float32]:
-        first = self.layers[0]
-        ids = isinstance(first, Embedding) or (isinstance(first, Columns) and first.takes_ids)
-        return np.int64 if ids else np.float32
+        return self.inputs.dtype
 
     @cached_property
     def state_size(self) -> int:
@@ -117,7 +122,7 @@ class Network(Frozen):
           ModelError: the network is not causal.
         """
         self._need_causal("step")
-        x = self.check(x)
+        x = self.inputs.check(x)
         B = len(x)
         a = self._check_state(a, B).copy()
         return self.head(self.advance(x, a, [Wave(slice(0, B), B)])), a
@@ -144,7 +149,9 @@ class Network(Frozen):
             y, last = self.unroll(x[None], None if a is None else np.asarray(a)[None])
             return y[0], last[0]
         B, T = x.shape[:2]
-        flat = self.check(np.ascontiguousarray(x.swapaxes(0, 1)).reshape(T * B, *x.shape[2:]))
+        flat = self.inputs.check(
+            np.ascontiguousarray(x.swapaxes(0, 1)).reshape(T * B, *x.shape[2:])
+        )
         state = self.initial_state(B) if a is None else self._check_state(a, B).copy()
         waves = [Wave(slice(0, B), B)] * T
         if self.causal:
@@ -215,29 +222,6 @@ class Network(Frozen):
         last = stages[-1][1]
         start = self.state_size - last.state_size
         return self.head(np.ascontiguousarray(a[:, start : start + last.hidden_size]))
-
-    def check(self, x: ArrayLike) -> NDArray[Any]:
-        """Returns ``x`` (n, ...) as inputs of the network, or raises InputError with the reason."""
-        rows = np.asarray(x)
-        dtype = self.input_dtype
-        if rows.ndim == 0 or rows.shape[1:] != self.input_shape:
-            inner = "".join(f", {axis}" for axis in self.input_shape)
-            raise InputError(f"x has shape {rows.shape}, expected (n{inner})")
-        if dtype is np.int64:
-            if rows.dtype.kind not in "iu":
-                raise InputError(f"x has type {rows.dtype}, expected integer ids")
-            rows = np.ascontiguousarray(rows, np.int64)
-            outside = self.layers[0].outside(rows)
-            if outside is not None:
-                raise InputError(f"x has the id {outside}, which is outside of the vocabulary")
-            return rows
-        if rows.dtype.kind not in "fiu":
-            raise InputError(f"x has type {rows.dtype}, expected numbers")
-        with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(rows, np.float32)
-        if not np.isfinite(rows).all():
-            raise InputError("x has NaN or infinite values")
-        return rows
 
     def _check_state(self, a: Floats, batch: int) -> Floats:
         a = np.asarray(a, np.float32)

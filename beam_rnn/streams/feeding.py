@@ -47,7 +47,7 @@ class Feeding:
         try:
             pieces, memory = self.feature.feed(value, self.memory[row])
             if pieces:
-                self.network.check(np.array([x for _, x in pieces]))
+                self.network.inputs.check(np.array([x for _, x in pieces]))
         except Exception as error:  # whatever the value made the feature raise
             self.bad.append((source, row, time, f"{type(error).__name__}: {error}"))
             return False
@@ -86,6 +86,6 @@ class Feeding:
             np.array(self._end, np.bool_),
             np.zeros(n, np.bool_),
             np.arange(n),
-            self.network.check(np.array(self._x, None if n else np.int64).reshape(shape)),
+            self.network.inputs.check(np.array(self._x, None if n else np.int64).reshape(shape)),
             self._input,
         )

@@ -12,11 +12,10 @@ from apache_beam.utils.windowed_value import create
 from numpy.typing import NDArray
 
 from beam_rnn.errors import InputError
-from beam_rnn.nn import Network
+from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.event import BadEvent
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
-from beam_rnn.transforms.model import Model
 
 FAILED = "failed"
 _EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
@@ -43,7 +42,7 @@ class PackEvents(beam.DoFn):
     """(key, value) -> (shard, packed columns); bad events to the output "failed".
 
     Args:
-      model: whose input is checked.
+      inputs: what the network takes.
       shards: the number of shards.
       key_coder, value_coder: the coders of the events.
       x: value -> input of the network, or None: the value itself.
@@ -53,7 +52,7 @@ class PackEvents(beam.DoFn):
 
     def __init__(
         self,
-        model: Model,
+        inputs: Inputs,
         shards: int,
         key_coder: coders.Coder,
         value_coder: coders.Coder,
@@ -61,7 +60,7 @@ class PackEvents(beam.DoFn):
         end: Callable[[Any], bool] | None,
         raw: bool,
     ) -> None:
-        self.model = model
+        self.inputs = inputs
         self.shards = shards
         self.key_coder = key_coder
         self.values_coder = coders.IterableCoder(value_coder)
@@ -70,8 +69,7 @@ class PackEvents(beam.DoFn):
         self.raw = raw
 
     def setup(self) -> None:
-        self.network = self.model.network()
-        width = int(np.prod(self.network.input_shape, dtype=np.int64)) * 8
+        width = int(np.prod(self.inputs.shape, dtype=np.int64)) * 8
         self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
         self.known: dict[Any, tuple[bytes, int]] = {}
 
@@ -158,9 +156,9 @@ class PackEvents(beam.DoFn):
         xs = lists.values if self.x is None else lists.xs
         bad: list[tuple[int, str]] = []
         try:
-            x = self.network.check(rows_of(xs, self.network))
+            x = self.inputs.check(_rows(xs, self.inputs))
         except Exception:  # one of them at least is bad: find which
-            x, bad = _check_each(xs, self.network)
+            x, bad = _check_each(xs, self.inputs)
             good = np.ones(n, np.bool_)
             good[[place for place, _ in bad]] = False
             packed.stream, packed.time = packed.stream[good], packed.time[good]
@@ -168,32 +166,29 @@ class PackEvents(beam.DoFn):
             packed.inputs = [v for v, keep in zip(lists.values, good.tolist(), strict=True) if keep]
         packed.x = x
         # The value is in x already where it is a vector of the right type, or an id.
-        kind = np.ndarray if self.network.input_shape else int
+        kind = np.ndarray if self.inputs.shape else int
         if self.x is None and all(type(value) is kind for value in packed.inputs or ()):
             packed.inputs = None
         return packed, bad
 
 
-def rows_of(xs: list[Any], network: Network) -> NDArray[Any]:
+def _rows(xs: list[Any], inputs: Inputs) -> NDArray[Any]:
     """Stacks inputs into one array (n, ...); raises where they do not fit together."""
-    if network.input_shape and all(type(x) is np.ndarray for x in xs):
+    if inputs.shape and all(type(x) is np.ndarray for x in xs):
         rows = np.concatenate([x.ravel() for x in xs]) if xs else np.zeros(0)
-        if {x.shape for x in xs} != {network.input_shape}:
+        if {x.shape for x in xs} != {inputs.shape}:
             raise InputError("inputs of different shapes")
-        return rows.reshape(len(xs), *network.input_shape)
+        return rows.reshape(len(xs), *inputs.shape)
     return np.array(xs)
 
 
-def _check_each(xs: list[Any], network: Network) -> tuple[NDArray[Any], list[tuple[int, str]]]:
+def _check_each(xs: list[Any], inputs: Inputs) -> tuple[NDArray[Any], list[tuple[int, str]]]:
     good: list[NDArray[Any]] = []
     bad: list[tuple[int, str]] = []
     for place, x in enumerate(xs):
         try:
-            row = np.asarray(x)
-            if row.shape != network.input_shape:
-                raise InputError(f"x has shape {row.shape}, expected {network.input_shape}")
-            good.append(network.check(row[None]))
+            good.append(inputs.check_one(x))
         except Exception as error:  # np.asarray raises many kinds
             bad.append((place, f"{type(error).__name__}: {error}"))
-    empty = np.zeros((0, *network.input_shape), network.input_dtype)
+    empty = np.zeros((0, *inputs.shape), inputs.dtype)
     return np.concatenate([empty, *good]), bad

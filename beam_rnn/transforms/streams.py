@@ -65,6 +65,7 @@ class _OverStreams(beam.PTransform):
         name = type(self).__name__
         if not network.causal:
             raise OptionError(f"{name} steps event by event: the model reads whole sequences")
+        self._inputs = network.inputs
         self._emit = Emit.of(self.emit)
         self._lookahead = network.lookahead if self.lookahead is None else self.lookahead
         if not isinstance(self._lookahead, int) or self._lookahead < 0:
@@ -122,7 +123,7 @@ class _OverStreams(beam.PTransform):
         else:
             step = StepEventsUntilTheyEnd(stepping)
         stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, main="answers")
-        answers = _typed(stepped.answers, tuple[key_type, self.answer])
+        answers = _typed(stepped.answers, beam.typehints.Tuple[key_type, self.answer])
         answers.failed = (
             _typed(packed[FAILED], BadEvent),
             _typed(stepped[FAILED], BadEvent),
@@ -131,9 +132,9 @@ class _OverStreams(beam.PTransform):
 
     def _pack(self, stepping: Stepping) -> PackEvents:
         raw = stepping.feature is not None
-        x = None if raw else self.x
+        x: Any = None if raw else self.x
         return PackEvents(
-            self._model, self.shards, stepping.key_coder, stepping.value_coder, x, self.end, raw
+            self._inputs, self.shards, stepping.key_coder, stepping.value_coder, x, self.end, raw
         )
 
     def _key_coder(self, key_type: Any) -> coders.Coder:

@@ -1,0 +1,71 @@
+"""What a network takes: the shape, type and range of x⟨t⟩."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from beam_rnn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a network, without its weights.
+
+    Attributes:
+      shape: of one input: () for an id, (K,) for a row, (D,) for a vector.
+      limits: for ids, the number of ids in each column (one for shape ()); 0: any integer.
+        None for float32 vectors.
+    """
+
+    shape: tuple[int, ...]
+    limits: tuple[int, ...] | None
+
+    @property
+    def dtype(self) -> type[np.int64] | type[np.float32]:
+        return np.float32 if self.limits is None else np.int64
+
+    def check(self, x: ArrayLike) -> NDArray[Any]:
+        """Returns ``x`` (n, ...) as int64 or float32, C-contiguous.
+
+        Raises:
+          InputError: x has the wrong shape, type or values.
+        """
+        rows = np.asarray(x)
+        if rows.ndim == 0 or rows.shape[1:] != self.shape:
+            inner = "".join(f", {axis}" for axis in self.shape)
+            raise InputError(f"x has shape {rows.shape}, expected (n{inner})")
+        if self.limits is not None:
+            return self._ids(rows, self.limits)
+        if rows.dtype.kind not in "fiu":
+            raise InputError(f"x has type {rows.dtype}, expected numbers")
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(rows, np.float32)
+        if not np.isfinite(rows).all():
+            raise InputError("x has NaN or infinite values")
+        return rows
+
+    def check_one(self, x: ArrayLike) -> NDArray[Any]:
+        """Like ``check`` for one input; returns (1, ...)."""
+        row = np.asarray(x)
+        if row.shape != self.shape:
+            raise InputError(f"x has shape {row.shape}, expected {self.shape}")
+        return self.check(row[None])
+
+    def _ids(self, rows: NDArray[Any], limits: tuple[int, ...]) -> NDArray[Any]:
+        if rows.dtype.kind not in "iu":
+            raise InputError(f"x has type {rows.dtype}, expected integer ids")
+        rows = np.ascontiguousarray(rows, np.int64)
+        columns = rows.reshape(len(rows), -1)
+        bound = np.array(limits)
+        wrong = ((columns < 0) | (columns >= bound)) & (bound > 0)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            where = f" in column {column}" if len(limits) > 1 else ""
+            raise InputError(
+                f"x has the id {columns[row, column]}{where}, expected 0..{limits[column] - 1}"
+            )
+        return rows
