@@ -40,7 +40,7 @@ def floats(path: PathLike, name: str, value: NDArray[Any], shape: tuple[int | st
         for length, axis in zip(value.shape, shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join(str(axis) for axis in shape)
+        wanted = ", ".join(str(axis) for axis in shape) + "," * (len(shape) == 1)
         raise WeightsError(f"{where} has shape {value.shape}, expected ({wanted})")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(value, np.float32)

@@ -7,6 +7,7 @@ import os
 import tempfile
 import zipfile
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,32 +85,50 @@ def beside(path: PathLike, location: str) -> str:
     return str(target)
 
 
-def members(path: PathLike, data: bytes, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Returns the members of a zip archive by name, once their sizes are known to be sane."""
-    infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-    total = sum(info.file_size for info in infos.values())
-    check_expansion(path, "the archive", total, len(data))
-    return infos
-
-
-def member(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Returns the bytes of one member of a zip archive, at most as many as it declares."""
-    name = os.fspath(path)
-    try:
-        with archive.open(info) as file:
-            return _up_to(name, file, info.file_size)
-    except (*_BROKEN, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise WeightsError(f"{name}: member {info.filename!r} is broken: {error}") from error
-
-
 def check_expansion(path: PathLike, what: str, size: int, stored: int) -> None:
     """Refuses ``what`` if it claims far more bytes than its file could hold."""
     if size > max(_SMALL, _MOST_EXPANSION * stored):
         raise WeightsError(
             f"{os.fspath(path)}: {what} claims {size} bytes in a file of {stored}: refused"
         )
+
+
+class Archive:
+    """A zip archive in memory, its members by name.
+
+    Raises:
+      WeightsError: it is not a zip archive, or claims far more than it could hold.
+    """
+
+    def __init__(self, path: str, data: bytes, expected: str) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(BytesIO(data))
+            infos = self._zip.infolist()
+        except (*_BROKEN, ValueError) as error:
+            raise WeightsError(f"{path}: expected {expected} (zip): {error}") from error
+        self._infos = {info.filename: info for info in infos if not info.is_dir()}
+        total = sum(info.file_size for info in infos)
+        check_expansion(path, "the archive", total, len(data))
+
+    def names(self) -> list[str]:
+        """The members."""
+        return sorted(self._infos)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a member, at most as many as it declares."""
+        info = self._infos.get(name)
+        if info is None:
+            raise WeightsError(
+                f"{self._path}: member {name!r} is missing, found {self.names()!s:.500}"
+            )
+        try:
+            with self._zip.open(info) as file:
+                return _up_to(self._path, file, info.file_size)
+        except (*_BROKEN, ValueError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{self._path}: member {name!r} is broken: {error}") from error
 
 
 def needs(package: str, extra: str, what: str) -> ImportError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from beam_rnn.weights import files
 from beam_rnn.weights.arrays import Floats, floats, network
 from beam_rnn.weights.keras_layers import Config, Parts, chain, convert
 
-_LARGEST_CONFIG = 64 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _KNOWN_WEIGHTS = ("kernel", "recurrent_kernel", "bias", "embeddings")
 
@@ -67,20 +67,10 @@ def from_keras(
 
 
 def _archive(path: str, data: bytes, h5py: Any, ignore_mask: bool) -> list[Any]:
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            infos = files.members(path, data, archive)
-            for member in ("config.json", "model.weights.h5"):
-                if member not in infos:
-                    raise WeightsError(f"{path}: member {member!r} is missing, found {[*infos]}")
-            if infos["config.json"].file_size > _LARGEST_CONFIG:
-                raise WeightsError(f"{path}: config.json claims {infos['config.json'].file_size}")
-            text = files.member(path, archive, infos["config.json"])
-            weights = files.member(path, archive, infos["model.weights.h5"])
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path}: not a sound .keras archive: {error}") from error
-    configs = chain(path, _json(path, "config.json", text), ignore_mask)
-    file = _File(path, weights, h5py)
+    archive = files.Archive(path, data, "a .keras archive")
+    config = _json(path, "config.json", archive.read("config.json"))
+    configs = chain(path, config, ignore_mask)
+    file = _File(path, archive.read("model.weights.h5"), h5py)
     return convert(path, configs, lambda config: _Indexed(file, config))
 
 
@@ -102,6 +92,19 @@ def _json(path: str, where: str, text: Any) -> Any:
         raise WeightsError(f"{path}: {where} is not JSON: {error}") from error
 
 
+@contextmanager
+def _sound(path: str, what: str) -> Iterator[None]:
+    """Makes the many errors of h5py for a broken file one of ours."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except (
+        OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError,
+    ) as error:  # fmt: skip
+        raise WeightsError(f"{path}: {what}: not a sound HDF5 file: {error}") from error
+
+
 class _File:
     """An HDF5 file in memory: groups and datasets by path, never one of another file."""
 
@@ -109,47 +112,36 @@ class _File:
         self.path = path
         self._size = len(data)
         self._h5py = h5py
-        try:
+        with _sound(path, "the weights"):
             self._root = h5py.File(BytesIO(data), "r")
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(f"{path}: not a sound HDF5 file: {error}") from error
 
     def names(self, group: str) -> list[str]:
         """Names in a group, [] if there is no such group."""
-        found = self._find(group)
-        return sorted(found) if isinstance(found, self._h5py.Group) else []
+        with _sound(self.path, f"group {group!r}"):
+            found = self._find(group)
+            return sorted(found) if isinstance(found, self._h5py.Group) else []
 
     def attributes(self, group: str) -> list[str]:
-        try:
+        """Names of the attributes of a group, [] if there is no such group."""
+        with _sound(self.path, f"group {group!r}"):
             found = self._find(group)
             return [] if found is None else list(found.attrs)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise WeightsError(f"{self.path}: group {group!r} is broken: {error}") from error
 
     def attribute(self, group: str, name: str) -> Any:
         """An attribute of a group: a text, or an array of texts."""
-        try:
+        what = f"attribute {name!r} of {group!r}"
+        with _sound(self.path, what):
             attributes = self._find(group).attrs
-            info = attributes.get_id(name)
-            files.check_expansion(
-                self.path, f"attribute {name!r}", info.get_storage_size(), self._size
-            )
-            value = attributes[name]
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(
-                f"{self.path}: attribute {name!r} of {group!r} is broken: {error}"
-            ) from error
-        return value
+            size = attributes.get_id(name).get_storage_size()
+            files.check_expansion(self.path, what, size, self._size)
+            return attributes[name]
 
     def texts(self, group: str, name: str) -> list[str]:
         """A list of texts; a long one is cut into attributes name0, name1, ..."""
         known = self.attributes(group)
         parts = [name] if name in known else []
-        while not parts or parts[-1] != name:
-            part = f"{name}{len(parts)}"
-            if part not in known:
-                break
-            parts.append(part)
+        if not parts:
+            parts = list(takewhile(known.__contains__, (f"{name}{i}" for i in count())))
         if not parts:
             raise WeightsError(f"{self.path}: attribute {name!r} of {group!r} is missing")
         values = [value for part in parts for value in np.atleast_1d(self.attribute(group, part))]
@@ -157,41 +149,31 @@ class _File:
 
     def read(self, name: str, shape: tuple[int | str, ...]) -> Floats:
         """A dataset as float32 of the given shape."""
-        found = self._find(name)
         where = f"weight {name!r}"
-        if not isinstance(found, self._h5py.Dataset):
-            raise WeightsError(f"{self.path}: {where} is missing")
-        try:
+        with _sound(self.path, where):
+            found = self._find(name)
+            if not isinstance(found, self._h5py.Dataset):
+                raise WeightsError(f"{self.path}: {where} is missing")
             if found.external or found.is_virtual:
                 raise WeightsError(f"{self.path}: {where} lies in another file: refused")
             files.check_expansion(self.path, where, int(found.nbytes), self._size)
-            dtype = found.attrs.get("dtype", "")
-            if dtype == "bfloat16" or found.dtype.kind != "f":
-                kind = dtype or found.dtype
-                raise WeightsError(f"{self.path}: {where} holds {kind}, expected floats")
-            value = found[()]
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{self.path}: {where} is broken: {error}") from error
-        return floats(self.path, where, np.asarray(value), shape)
+            stored_as = found.attrs.get("dtype", "")
+            if stored_as == "bfloat16" or found.dtype.kind != "f":
+                raise WeightsError(
+                    f"{self.path}: {where} holds {stored_as or found.dtype}, expected floats"
+                )
+            value = np.asarray(found[()])
+        return floats(self.path, where, value, shape)
 
     def _find(self, name: str) -> Any:
-        """The object at a path of hard links; a link to another file is refused."""
+        """The object at a path of hard links, or None; a link to another file is refused."""
         found = self._root
-        try:
-            for part in name.split("/"):
-                if not part:
-                    continue
-                if not isinstance(found, self._h5py.Group) or part not in found:
-                    return None
-                if not isinstance(found.get(part, getlink=True), self._h5py.HardLink):
-                    raise WeightsError(f"{self.path}: {name!r} is a link to elsewhere: refused")
-                found = found[part]
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{self.path}: {name!r} is broken: {error}") from error
+        for part in filter(None, name.split("/")):
+            if not isinstance(found, self._h5py.Group) or part not in found:
+                return None
+            if not isinstance(found.get(part, getlink=True), self._h5py.HardLink):
+                raise WeightsError(f"{self.path}: {name!r} is a link to elsewhere: refused")
+            found = found[part]
         return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -68,31 +67,25 @@ def from_npz(
       WeightsError: the archive is broken, holds pickled objects, or does not fit ``layers``.
     """
     name = os.fspath(path)
-    source = _Archive(name, files.read(name))
+    source = _Arrays(name, files.read(name))
     built = [_layer(source, entry, f"layers[{i}]") for i, entry in enumerate(layers)]
     return network(name, built, labels, vocabulary, lookahead, card)
 
 
-class _Archive:
+class _Arrays:
     """The arrays of an .npz file, each read when it is asked for."""
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
-        try:
-            self._zip = zipfile.ZipFile(BytesIO(data))
-            self._infos = files.members(path, data, self._zip)
-        except (zipfile.BadZipFile, ValueError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{path}: expected an .npz archive (zip): {error}") from error
+        self._archive = files.Archive(path, data, "an .npz archive")
 
     def read(self, name: str, shape: tuple[int | str, ...]) -> Floats:
-        info = self._infos.get(f"{name}.npy")
-        if info is None:
-            known = sorted(key.removesuffix(".npy") for key in self._infos)
+        if f"{name}.npy" not in self._archive.names():
+            known = [key.removesuffix(".npy") for key in self._archive.names()]
             raise WeightsError(f"{self.path}: array {name!r} is missing, found {known!s:.500}")
         where = f"{self.path}: array {name!r}"
-        stream = BytesIO(files.member(self.path, self._zip, info))
+        data = self._archive.read(f"{name}.npy")
+        stream = BytesIO(data)
         try:
             version = np.lib.format.read_magic(stream)
             if version == (1, 0):
@@ -103,7 +96,7 @@ class _Archive:
                 raise WeightsError(f"{where}: .npy version {version}, expected (1, 0) or (2, 0)")
             if dtype.hasobject:
                 raise WeightsError(f"{where} holds pickled objects: refused")
-            needed, found = math.prod(dims) * dtype.itemsize, info.file_size - stream.tell()
+            needed, found = math.prod(dims) * dtype.itemsize, len(data) - stream.tell()
             if needed != found:
                 raise WeightsError(f"{where}: shape {dims} needs {needed} bytes, found {found}")
             stream.seek(0)
@@ -115,7 +108,7 @@ class _Archive:
         return floats(self.path, f"array {name!r}", value, shape)
 
 
-def _layer(source: _Archive, entry: Mapping[str, Any], where: str) -> Any:
+def _layer(source: _Arrays, entry: Mapping[str, Any], where: str) -> Any:
     kind = entry.get("layer")
     if kind not in _KEYS:
         raise WeightsError(f"{source.path}: {where}: layer is {kind!r}, expected one of {[*_KEYS]}")
@@ -140,7 +133,7 @@ def _layer(source: _Archive, entry: Mapping[str, Any], where: str) -> Any:
 _BOTH = ("forward", "backward")
 
 
-def _cell(source: _Archive, entry: Mapping[str, Any], where: str) -> Cell:
+def _cell(source: _Arrays, entry: Mapping[str, Any], where: str) -> Cell:
     kind = entry["layer"]
     order = entry.get("gates", GATES[kind])
     orders = [GATES[kind], "fgo", "igo"] if kind == "LSTM" else [GATES[kind]]
@@ -186,9 +179,7 @@ def _cell(source: _Archive, entry: Mapping[str, Any], where: str) -> Cell:
     )  # fmt: skip
 
 
-def _stacked(
-    source: _Archive, entry: Mapping[str, Any], key: str, where: str, order: str
-) -> Floats:
+def _stacked(source: _Arrays, entry: Mapping[str, Any], key: str, where: str, order: str) -> Floats:
     """The matrix of all gates, rows stacked, from one array or one for each gate."""
     names = entry.get(key)
     if isinstance(names, str):
@@ -206,7 +197,7 @@ def _stacked(
 
 
 def _bias(
-    source: _Archive, entry: Mapping[str, Any], key: str, where: str, order: str, H: int
+    source: _Arrays, entry: Mapping[str, Any], key: str, where: str, order: str, H: int
 ) -> Floats:
     names = entry.get(key)
     if names is None:
@@ -221,7 +212,7 @@ def _bias(
     return np.concatenate([zero if name is None else source.read(name, (H,)) for name in names])
 
 
-def _array(source: _Archive, entry: Mapping[str, Any], key: str, where: str) -> Floats:
+def _array(source: _Arrays, entry: Mapping[str, Any], key: str, where: str) -> Floats:
     name = entry.get(key)
     if not isinstance(name, str):
         raise WeightsError(f"{source.path}: {where}: {key} is {name!r}, expected an array's name")

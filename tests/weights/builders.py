@@ -83,7 +83,9 @@ class OnnxGraph:
         self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def node(self, op: str, *inputs: str, outputs: int = 1, name: str = "", **attributes: Any) -> Any:
+    def node(
+        self, op: str, *inputs: str, outputs: int = 1, name: str = "", **attributes: Any
+    ) -> Any:
         """Adds a node; returns the name of its output, or a tuple of names."""
         names = [f"v{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(op, inputs, names, name=name, **attributes))
@@ -106,10 +108,11 @@ class OnnxGraph:
             normal(seed + 1, dirs, G * H, H),
             normal(seed + 2, dirs, 2 * G * H),
         ]
+        name = f"{op.lower()}_{len(self.nodes)}"
         if dirs == 2:
             attributes["direction"] = "bidirectional"
         return self.node(
-            op, x, *map(self.const, arrays), *extra, outputs=outputs, name=f"{op.lower()}_{len(self.nodes)}",
+            op, x, *map(self.const, arrays), *extra, outputs=outputs, name=name,
             hidden_size=H, **attributes,
         )  # fmt: skip
 

@@ -330,9 +330,7 @@ def test_broken_models(tmp_path: Path, model: str, name: str) -> None:
     assert str(tmp_path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x80\x04\x95abc.", b"PK\x03\x04", b"{}", bytes(100)]
-)
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95abc.", b"PK\x03\x04", b"{}", bytes(100)])
 def test_foreign_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
