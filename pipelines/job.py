@@ -14,7 +14,6 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
-from apache_beam.runners.runner import PipelineState
 
 from pipelines import sources
 
@@ -52,6 +51,12 @@ def is_local(options: PipelineOptions) -> bool:
     return runner in ("FnApiRunner", "BundleBasedDirectRunner")
 
 
+def is_seen(options: PipelineOptions) -> bool:
+    """Whether what the pipeline's functions do happens in this process, on whatever runner."""
+    loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
+    return is_local(options) or loopback
+
+
 def is_here(path: str) -> bool:
     """Whether a path is one of this machine's file system."""
     return "://" not in path
@@ -62,7 +67,7 @@ def prepare_output(folder: str, holds: Sequence[str], *, overwrite: bool) -> Pat
 
     Args:
       folder: a local folder.
-      holds: names of what a run writes in it.
+      holds: names or patterns of what a run writes in it.
       overwrite: whether to remove what an earlier run wrote.
 
     Raises:
@@ -73,7 +78,7 @@ def prepare_output(folder: str, holds: Sequence[str], *, overwrite: bool) -> Pat
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-        earlier = [path / name for name in holds if (path / name).exists()]
+        earlier = [old for name in holds for old in sorted(path.glob(name))]
         if earlier and not overwrite:
             raise Refused(
                 f"the output folder {folder} holds an earlier run ({earlier[0].name}): name another"
@@ -118,13 +123,14 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], No
     """
     interrupts = _Interrupts(told)
     with interrupts.caught():
-        loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
         result = None
         try:
             result = pipeline.run()  # on a local runner this is all
-            while not is_local(options) and not _over(result):
-                if sources.stopped() and not loopback:
-                    interrupts.abort()
+            if not is_local(options):
+                waiting = _Waiting(result)
+                while not waiting.over():
+                    if sources.stopped() and not is_seen(options):
+                        interrupts.abort()
         except BaseException:  # Beam's workers wrap KeyboardInterrupt in errors of their own
             if not interrupts.aborted:
                 raise
@@ -133,9 +139,27 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], No
         return interrupts.aborted
 
 
-def _over(result: Any) -> bool:
-    result.wait_until_finish(duration=500)
-    return bool(PipelineState.is_terminal(result.state))
+class _Waiting:
+    """Waits for a job in a thread, so that the main thread can take signals meanwhile."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._wait, name="wait for the job", daemon=True)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        try:
+            self._result.wait_until_finish()
+        except BaseException as error:
+            self._error = error
+
+    def over(self) -> bool:
+        """Waits a moment; whether the job has ended. Raises what it failed with."""
+        self._thread.join(timeout=0.2)
+        if self._error is not None:
+            raise self._error
+        return not self._thread.is_alive()
 
 
 class _Interrupts:

@@ -1,23 +1,28 @@
 """What is written: tagged words as Parquet, failed inputs as JSON lines.
 
-On a runner inside this process the files grow while the job runs and are complete when it ends.
-Elsewhere Beam's own sinks write them, with their guarantees.
+On a runner inside this process, what one writer holds becomes a file when it is enough, or old, or
+the job ends. Elsewhere rows are grouped into batches, and a file is named after what it holds: a
+batch that is written again, because its bundle was tried again, is the same file.
 """
 
+import contextlib
+import hashlib
 import itertools
 import json
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.parquetio import WriteToParquet
-from apache_beam.transforms.window import FixedWindows
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 
 from pipelines.events import Failed
 
@@ -33,9 +38,11 @@ SCHEMA = pa.schema(
     ]
 )
 
-ROWS_IN_FILE = 200_000
-SECONDS_IN_FILE = 60.0  # what a killed process may lose
-WINDOW_SECONDS = 60  # of the files that other runners write of unbounded input
+FAILED_FILES = "failed*.jsonl"
+
+ROWS_IN_FILE = 100_000
+SECONDS_IN_FILE = 60  # what a killed process may lose
+GROUPS = 4  # of streams, each written by one worker at a time
 
 
 class Word(NamedTuple):
@@ -50,6 +57,7 @@ class Word(NamedTuple):
     score: float
 
 
+_NUMBERED = re.compile(r"part-\d{5,}\.parquet")
 _naming = threading.Lock()
 
 
@@ -60,18 +68,27 @@ def write_part(folder: Path, words: list[Word]) -> Path:
         name = next(n for i in itertools.count() if (n := f"part-{i:05}") not in taken)
         unfinished = folder / f"{name}.parquet.tmp"
         unfinished.touch(exist_ok=False)
+    pq.write_table(_table(words), unfinished, compression="zstd")
+    return unfinished.rename(unfinished.with_suffix(""))
+
+
+def _table(words: list[Word]) -> pa.Table:
     columns = [
         pa.array(column, field.type)
         for column, field in zip(zip(*words, strict=True), SCHEMA, strict=True)
     ]
-    pq.write_table(pa.table(columns, schema=SCHEMA), unfinished, compression="zstd")
-    return unfinished.rename(unfinished.with_suffix(""))
+    return pa.table(columns, schema=SCHEMA)
 
 
 def read_parts(folder: Path) -> Iterator[pa.Table]:
-    """The complete parts of a folder, in the order of their names."""
-    for path in sorted(folder.glob("*.parquet")):
-        yield pq.read_table(path, schema=SCHEMA)
+    """The complete parts of a folder, each stream in its order."""
+    paths = sorted(folder.glob("part-*.parquet"))
+    parts = [pq.read_table(path, schema=SCHEMA) for path in paths]
+    if parts and not _NUMBERED.fullmatch(paths[-1].name):
+        # Many workers wrote them. A stream's words are in one part in order, but which is next?
+        yield pa.concat_tables(parts).sort_by([("time", "ascending"), ("step", "ascending")])
+    else:
+        yield from parts
 
 
 class _WriteParts(beam.DoFn):
@@ -108,13 +125,16 @@ class _AppendFailed(beam.DoFn):
     def __init__(self, path: str) -> None:
         self._path = path
 
+    def setup(self) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._file = os.open(self._path, flags, 0o666)
+
     def process(self, failed: Failed) -> None:
         # One write of one line to a file opened for appending: two writers do not mix.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(descriptor, (failed_line(failed) + "\n").encode())
-        finally:
-            os.close(descriptor)
+        os.write(self._file, (failed_line(failed) + "\n").encode())
+
+    def teardown(self) -> None:
+        os.close(self._file)
 
 
 def failed_line(failed: Failed) -> str:
@@ -122,12 +142,51 @@ def failed_line(failed: Failed) -> str:
     return json.dumps(failed._asdict(), ensure_ascii=False)
 
 
-def _as_record(word: Word) -> dict[str, Any]:
-    return word._asdict()
+class _WriteBatches(beam.DoFn):
+    """(group, batch of lines or words) -> one file, named after its content."""
+
+    def __init__(self, prefix: str, suffix: str, encode: Callable[[list[Any]], bytes]) -> None:
+        self._prefix = prefix
+        self._suffix = suffix
+        self._encode = encode
+
+    def process(self, grouped: tuple[int, Iterable[Any]]) -> None:
+        data = self._encode(list(grouped[1]))
+        name = f"{self._prefix}{hashlib.sha256(data).hexdigest()[:16]}{self._suffix}"
+        folder = FileSystems.split(name)[0]
+        if not FileSystems.exists(folder):
+            with contextlib.suppress(BeamIOError):  # another worker was faster
+                FileSystems.mkdirs(folder)
+        with FileSystems.create(f"{name}.tmp", compression_type="uncompressed") as file:
+            file.write(data)
+        FileSystems.rename([f"{name}.tmp"], [name])
+
+
+def _parquet(words: list[Word]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table(words), sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def _lines(failed: list[Failed]) -> bytes:
+    return "".join(failed_line(row) + "\n" for row in failed).encode()
+
+
+def _group_of_word(word: Word) -> tuple[int, Word]:
+    return zlib.crc32(word.stream.encode()) % GROUPS, word
+
+
+def _group_of_failed(failed: Failed) -> tuple[int, Failed]:
+    return 0, failed
 
 
 class WriteWords(beam.PTransform):
-    """Writes words below ``folder``: in this process (``local``), or with Beam's Parquet sink."""
+    """Writes words as Parquet files into a folder.
+
+    Args:
+      folder: a path that Beam can write, or for ``local`` one of this machine.
+      local: whether the pipeline runs in this process, bundle after bundle.
+    """
 
     def __init__(self, folder: str, local: bool) -> None:
         super().__init__()
@@ -138,34 +197,45 @@ class WriteWords(beam.PTransform):
         """Adds the sink."""
         if self._local:
             return words | "Parts" >> beam.ParDo(_WriteParts(self._folder))
-        records = words | "Records" >> beam.Map(_as_record)
-        if not words.is_bounded:
-            records = records | "Windows" >> beam.WindowInto(FixedWindows(WINDOW_SECONDS))
-        prefix = os.path.join(self._folder, "part")
-        every = None if words.is_bounded else WINDOW_SECONDS
-        return records | "Parquet" >> WriteToParquet(
-            prefix, SCHEMA, file_name_suffix=".parquet", triggering_frequency=every
+        prefix = FileSystems.join(self._folder, "part-")
+        return (
+            words
+            | "Group" >> beam.Map(_group_of_word).with_output_types(tuple[int, Word])
+            | "Batch" >> _batches()
+            | "Write" >> beam.ParDo(_WriteBatches(prefix, ".parquet", _parquet))
         )
 
 
 class WriteFailed(beam.PTransform):
-    """Writes the failed inputs of several collections to the file, or to files that begin so."""
+    """Writes the failed inputs of several collections to the files ``FAILED_FILES`` of a folder.
 
-    def __init__(self, path: str, local: bool) -> None:
+    Args:
+      folder, local: as for ``WriteWords``.
+    """
+
+    def __init__(self, folder: str, local: bool) -> None:
         super().__init__()
-        self._path = path
+        self._folder = folder
         self._local = local
 
     def expand(self, several: Any) -> Any:
         """Adds the sink to a tuple of PCollection[Failed]."""
         if self._local:
             # Not flattened: FnApiRunner would hold everything back until the input ends.
+            path = os.path.join(self._folder, "failed.jsonl")
             for number, failed in enumerate(several):
-                failed | f"Append{number}" >> beam.ParDo(_AppendFailed(self._path))
+                failed | f"Append{number}" >> beam.ParDo(_AppendFailed(path))
             return several
-        failed = several | "Flatten" >> beam.Flatten()
-        lines = failed | "Lines" >> beam.Map(failed_line)
-        if not failed.is_bounded:
-            lines = lines | "Windows" >> beam.WindowInto(FixedWindows(WINDOW_SECONDS))
-        every = None if failed.is_bounded else WINDOW_SECONDS
-        return lines | "Text" >> beam.io.WriteToText(self._path, triggering_frequency=every)
+        prefix = FileSystems.join(self._folder, "failed-")
+        return (
+            several
+            | "Flatten" >> beam.Flatten()
+            | "Group" >> beam.Map(_group_of_failed).with_output_types(tuple[int, Failed])
+            | "Batch" >> _batches()
+            | "Write" >> beam.ParDo(_WriteBatches(prefix, ".jsonl", _lines))
+        )
+
+
+def _batches() -> beam.PTransform:
+    # By count and clock, not by event time: no row is too late to be written.
+    return beam.GroupIntoBatches(ROWS_IN_FILE, max_buffering_duration_secs=SECONDS_IN_FILE)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 import beam_rnn as rnn
@@ -26,43 +27,53 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
 MODEL = REPOSITORY / "models" / "tag_names.safetensors"
 
-WORDS, FAILED, PAGE = "words", "failed.jsonl", "index.html"
+WORDS, PAGE = "words", "index.html"
+WRITES = (WORDS, sinks.FAILED_FILES, PAGE)
 
 
-def build(events: beam.PCollection[Event], model: str, output: str, *, local: bool) -> None:
+def build(
+    events: beam.PCollection[Event],
+    model: str,
+    output: str,
+    options: PipelineOptions,
+    *,
+    expire_after: float | None = None,
+) -> None:
     """Adds the live job to a pipeline.
 
     Args:
       events: pieces of text, with failed inputs as `events.failed`.
       model: path of the tagger's weights.
       output: the folder that is written.
-      local: whether the pipeline runs inside this process, and can be shown and written there.
+      options: the pipeline's; they say where it runs.
+      expire_after: seconds of event time without a piece after which a text has ended.
     """
     _, text = tagger_of(model)
     tagged = (
         events
         | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
-        | "Tag" >> rnn.Tag(model, x=text, end=is_last)
+        | "Tag" >> rnn.Tag(model, x=text, end=is_last, expire_after=expire_after)
     )
     untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
-    _write(tagged, (events.failed, untagged), output, local)
+    _write(tagged, (events.failed, untagged), output, options)
 
 
 def build_batch(
-    pipeline: beam.Pipeline, path: str, model: str, output: str, *, local: bool
+    pipeline: beam.Pipeline, path: str, model: str, output: str, options: PipelineOptions
 ) -> None:
     """Adds the batch twin: the same answers, to the bit, for a Parquet file of events."""
     tagger_of(model)  # so that a wrong one is refused here, not in a worker
     events = pipeline | "Read" >> batch.ReadEvents(path)
     tagged = events | "Tag" >> batch.TagWhole(model)
-    _write(tagged, (events.failed,), output, local)
+    _write(tagged, (events.failed,), output, options)
 
 
-def _write(tagged: Any, failed: tuple[Any, ...], output: str, local: bool) -> None:
+def _write(tagged: Any, failed: tuple[Any, ...], output: str, options: PipelineOptions) -> None:
+    local = job.is_local(options)
     words = tagged | "Words" >> beam.Map(as_word).with_output_types(sinks.Word)
     words | "WriteWords" >> sinks.WriteWords(os.path.join(output, WORDS), local)
-    failed | "WriteFailed" >> sinks.WriteFailed(os.path.join(output, FAILED), local)
-    if local:
+    failed | "WriteFailed" >> sinks.WriteFailed(output, local)
+    if job.is_seen(options):
         words | "ShowWords" >> beam.Map(live.show_word)
         for number, inputs in enumerate(failed):
             inputs | f"ShowFailed{number}" >> beam.Map(live.show_failed)
@@ -74,40 +85,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.output
     try:
         options = job.options_of(beam_arguments, streaming=not arguments.batch)
-        local = job.is_local(options)
         _check(arguments)
         pipeline = beam.Pipeline(options=options)
         if arguments.batch:
-            build_batch(pipeline, arguments.input, arguments.model, output, local=local)
+            build_batch(pipeline, arguments.input, arguments.model, output, options)
         else:
             lines = sources.lines_of(arguments.input)
             read = sources.ReadEvents(lines, arguments.speed, arguments.until_idle)
-            build(pipeline | "Read" >> read, arguments.model, output, local=local)
+            build(
+                pipeline | "Read" >> read,
+                arguments.model,
+                output,
+                options,
+                expire_after=arguments.expire_after,
+            )
         if job.is_here(output):
-            job.prepare_output(output, (WORDS, FAILED, PAGE), overwrite=arguments.overwrite)
+            job.prepare_output(output, WRITES, overwrite=arguments.overwrite)
             Path(output, WORDS).mkdir()
-            Path(output, FAILED).touch()
     except (job.Refused, rnn.RnnError, OSError) as error:
         return job.refuse("tag-names", error)
 
     console = Console(soft_wrap=True, highlight=False)
     aborted = False
     try:
-        with live.shown(console, view=arguments.view and local) as board:
+        with live.shown(console, view=arguments.view and job.is_seen(options)) as board:
             aborted = job.run(pipeline, options, told=board.end)
     finally:  # what was finished before a failure is shown too
-        if local:
+        if job.is_seen(options):
             console.print(board.figures(overall=True))
         if job.is_here(output):
             _write_page(Path(output))
-            written = (os.path.join(output, name) for name in (PAGE, WORDS, FAILED))
+            written = [os.path.join(output, n) for n in WRITES if any(Path(output).glob(n))]
             console.print(f"Written: {', '.join(written)}")
     return 130 if aborted else 0
 
 
 def _write_page(output: Path) -> None:
     failed = 0
-    for path in output.glob(FAILED + "*"):
+    for path in output.glob(sinks.FAILED_FILES):
         with path.open("rb") as lines:
             failed += sum(1 for _ in lines)
     texts = names.Texts.of(sinks.read_parts(output / WORDS))
@@ -144,6 +159,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="N",
         help="tell a file N times faster than its times say (default: as fast as it goes)",
+    )
+    add(
+        "--expire-after",
+        type=float,
+        metavar="SECONDS",
+        help="a text without a piece for so long has ended (not on the local runner)",
     )
     add(
         "--until-idle",

@@ -25,12 +25,13 @@ def run(folder: Path, *, local: bool) -> None:
             pipeline | f"Failed{i}" >> beam.Create([Failed("é", f"reason {i}", "{")])
             for i in range(2)
         ]
-        tuple(failed) | sinks.WriteFailed(str(folder / "failed.jsonl"), local)
+        tuple(failed) | sinks.WriteFailed(str(folder), local)
 
 
 @pytest.mark.parametrize("local", [True, False])
 def test_what_is_written_is_what_came(tmp_path: Path, local: bool) -> None:
-    (tmp_path / "words").mkdir()
+    if local:
+        (tmp_path / "words").mkdir()
     run(tmp_path, local=local)
     assert not list(tmp_path.rglob("*.tmp"))
     rows = [row for part in sinks.read_parts(tmp_path / "words") for row in part.to_pylist()]
@@ -42,11 +43,20 @@ def test_what_is_written_is_what_came(tmp_path: Path, local: bool) -> None:
     ]  # fmt: skip
     failed = [
         json.loads(line)
-        for path in sorted(tmp_path.glob("failed.jsonl*"))
+        for path in sorted(tmp_path.glob(sinks.FAILED_FILES))
         for line in path.read_text().splitlines()
     ]
     assert sorted(row["reason"] for row in failed) == ["reason 0", "reason 1"]
     assert {(row["stream"], row["input"]) for row in failed} == {("é", "{")}
+
+
+def test_a_batch_that_is_written_again_is_the_same_file(tmp_path: Path) -> None:
+    write = sinks._WriteBatches(str(tmp_path / "new" / "part-"), ".parquet", sinks._parquet)
+    for words in (WORDS[:5], WORDS[:5], WORDS[5:9]):
+        write.process((0, words))
+    (part,) = sinks.read_parts(tmp_path / "new")  # in order, whichever file came first
+    assert part.column("step").to_pylist() == list(range(1, 10))
+    assert len(list((tmp_path / "new").iterdir())) == 2
 
 
 def test_the_schema_of_the_files_is_stable(tmp_path: Path) -> None:
