@@ -199,7 +199,6 @@ class Position:
     latest: Timestamp = MIN_TIMESTAMP  # of the times read so far
     origin: tuple[float, Timestamp] | None = None  # the clock and the time of the first event
     last_read: float = 0.0  # the clock when lines last came, or reading began
-    open: dict[str, Timestamp] = field(default_factory=dict)  # streams that have not ended
     done: bool = False
 
 
@@ -259,6 +258,11 @@ class _ReadEvents(beam.DoFn):
         self._speed = speed
         self._until_idle = until_idle
 
+    def setup(self) -> None:
+        # The time of the last piece of each stream that goes on. Not part of the restriction, as
+        # it may be large: where a source moves between workers, the runner ends the streams.
+        self._open: dict[str, Timestamp] = {}
+
     @beam.DoFn.unbounded_per_element()
     def process(
         self,
@@ -280,7 +284,7 @@ class _ReadEvents(beam.DoFn):
                 return
             if not lines and (ended or closing):
                 if tracker.try_claim(Position(done=True)):
-                    yield from _ends(at)
+                    yield from self._ends()
                     watermark.set_watermark(MAX_TIMESTAMP)
                 return
             if time.time() - began > HAND_BACK:
@@ -296,8 +300,7 @@ class _ReadEvents(beam.DoFn):
         if not lines:
             return [], at, LOOK_AGAIN
         now = time.time()
-        offsets, open_ = dict(at.offsets), dict(at.open)
-        latest, origin = at.latest, at.origin
+        offsets, latest, origin = dict(at.offsets), at.latest, at.origin
         outputs: list[Any] = []
         for line in lines:
             event = parse(line.data)
@@ -316,19 +319,18 @@ class _ReadEvents(beam.DoFn):
                     break
             latest = max(latest, event.time)
             if event.end:
-                open_.pop(event.stream, None)
+                self._open.pop(event.stream, None)
             else:
-                open_[event.stream] = event.time
+                self._open[event.stream] = event.time
             outputs.append(TimestampedValue(event, event.time))
             offsets[line.file] = line.end
-        position = Position(offsets, latest, origin, now, open_)
-        return outputs, position, LOOK_AGAIN
+        return outputs, Position(offsets, latest, origin, now), LOOK_AGAIN
 
-
-def _ends(at: Position) -> Iterator[TimestampedValue]:
-    """When nothing more can come, every text has ended: the words still waiting get answers."""
-    for stream, last in at.open.items():
-        yield TimestampedValue(Event(stream, last, "", end=True), last)
+    def _ends(self) -> Iterator[TimestampedValue]:
+        """When nothing more can come, every text has ended: words that wait get their answers."""
+        for stream, last in self._open.items():
+            yield TimestampedValue(Event(stream, last, "", end=True), last)
+        self._open.clear()
 
 
 @dataclass

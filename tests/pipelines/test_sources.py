@@ -178,7 +178,7 @@ def test_an_empty_folder_ends_when_idle(tmp_path: Path) -> None:
 
 def test_a_restriction_splits_only_where_it_is() -> None:
     tracker = sources._Tracker(sources.Position())
-    at = sources.Position({"f": 3}, Timestamp(1), None, 1.0, {"a": Timestamp(1)})
+    at = sources.Position({"f": 3}, Timestamp(1), None, 1.0)
     assert tracker.try_claim(at)
     assert tracker.try_split(0.5) is None
     primary, residual = tracker.try_split(0) or (None, None)
