@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Axis(NamedTuple):
-    """``name`` is the place in the graph input, or one of those below; ``size`` None: not known."""
+    """``name``: the graph input and the place in it, or one of those below; no size: unknown."""
 
     name: str
     size: int | None
@@ -65,18 +65,28 @@ def transpose(axes: Axes, order: Sequence[int] | None) -> Axes | None:
     return tuple(axes[place] for place in places)
 
 
-def reshape(axes: Axes, target: Sequence[int], time: str | None) -> Axes | None:
+def reshape(axes: Axes, target: Sequence[int | Axis], time: str | None) -> Axes | None:
     """The axes after a reshape, or None where they are no longer those that we know.
 
     Each length of ``target`` must be one axis, except that axes of size 1 may come and go, the
-    directions and the features may become one, and so may all axes before the features.
+    directions and the features may become one, and so may all axes before the features, which a
+    length that is an ``Axis`` brings back.
     """
     result: list[Axis] = []
     place = 0
     for j, length in enumerate(target):
         last = j == len(target) - 1
         rest = axes[place:]
-        if length == 0:
+        if isinstance(length, Axis):
+            first = rest[0].name.split("+") if rest else []
+            if first[:1] != [length.name] or (len(first) == 1 and length != rest[0]):
+                return None
+            result.append(length)
+            if len(first) > 1:
+                axes = (*axes[:place], Axis("+".join(first[1:]), None), *axes[place + 1 :])
+            else:
+                place += 1
+        elif length == 0:
             if place != j or not rest:
                 return None
             result.append(rest[0])
@@ -90,7 +100,8 @@ def reshape(axes: Axes, target: Sequence[int], time: str | None) -> Axes | None:
         elif length == -1 and j == 0 and len(target) == 2 and rest and rest[-1].name == FEATURES:
             if any(axis.name == DIRECTIONS and axis.size != 1 for axis in rest):
                 return None
-            result.append(Axis("+".join(axis.name for axis in rest[:-1]), None))
+            merged = [axis.name for axis in rest[:-1] if not droppable(axis, time)]
+            result.append(Axis("+".join(merged) or ONE, None if merged else 1))
             place = len(axes) - 1
         else:
             while place < len(axes) and axes[place].size != length:

@@ -1,9 +1,10 @@
 """The nodes of an ONNX graph, followed one by one -> the layers of a chain.
 
 A value of the graph is an array (``NDArray``), all zeros of any shape (``Zeros``), what came
-through layers (``Rows``), an input that was only moved about (``Fed``), or not understood
-(``Unknown``, which says why; an error only if the answer depends on it). The axes of ``Rows``
-are followed by name, so that a graph whose time axis is not where the cells run is refused.
+through layers (``Rows``), a computed shape (``Dims``), an input that was only moved about
+(``Fed``), or not understood (``Unknown``, which says why; an error only if the answer depends on
+it). The axes of ``Rows`` are followed by name, so that a graph whose time axis is not where the
+cells run is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from beam_rnn.errors import WeightsError
 from beam_rnn.weights import onnx_axes as axes
 from beam_rnn.weights.arrays import build, floats
 from beam_rnn.weights.onnx_axes import Axis
+from beam_rnn.weights.onnx_shapes import Dims
 
 RECURRENT = (nn.RNN, nn.GRU, nn.LSTM, nn.Bidirectional)
 
@@ -73,7 +75,7 @@ class Unknown(NamedTuple):
     reason: str
 
 
-Value = NDArray[Any] | Rows | Zeros | Fed | Unknown
+Value = NDArray[Any] | Rows | Dims | Zeros | Fed | Unknown
 
 _MOVES = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Cast", "Expand",
           "Tile", "Concat", "Gather", "Split"}  # fmt: skip
@@ -108,7 +110,7 @@ class Graph:
         if sizes is None:
             self.values[name] = Unknown(f"input {name!r} has no shape")
         elif kind in ("FLOAT", "FLOAT16", "DOUBLE", "INT32", "INT64"):
-            named = tuple(Axis(str(place), size) for place, size in enumerate(sizes))
+            named = tuple(Axis(f"{name}.{place}", size) for place, size in enumerate(sizes))
             self.values[name] = Rows(name, kind.startswith("INT"), named)
         else:
             self.values[name] = Unknown(f"input {name!r} holds {kind}, which is not supported")

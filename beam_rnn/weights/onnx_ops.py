@@ -10,10 +10,12 @@ import numpy as np
 
 from beam_rnn import nn
 from beam_rnn.weights import onnx_axes as axes
+from beam_rnn.weights import onnx_shapes as shapes
 from beam_rnn.weights.arrays import build
 from beam_rnn.weights.onnx_axes import Axis
 from beam_rnn.weights.onnx_cells import recurrent
 from beam_rnn.weights.onnx_graph import Graph, Node, Operator, Rows, Unsupported, Value, Zeros
+from beam_rnn.weights.onnx_shapes import Dims
 
 Inputs = list[Value | None]
 
@@ -69,6 +71,8 @@ def _dropout(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
 def _cast(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     to = node.attributes.get("to", 0)
     value = inputs[0]
+    if isinstance(value, Dims) and to in _INTEGERS:
+        return [value]
     if isinstance(value, np.ndarray) and (dtype := {**_INTEGERS, **_FLOATS}.get(to)):
         graph.reserve(node, value.size * 8)
         return [value.astype(dtype)]
@@ -76,6 +80,19 @@ def _cast(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     if to in (_INTEGERS if rows.ids and not rows.layers else _FLOATS):
         return [rows]
     raise Unsupported("it changes between integers and floats")
+
+
+def _shape(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
+    start, end = (node.attributes.get(name) for name in ("start", "end"))
+    if isinstance(inputs[0], np.ndarray):
+        return [np.array(inputs[0].shape[start:end], np.int64)]
+    return [Dims(tuple(_rows(inputs).axes[start:end]))]
+
+
+def _followed(dims: Dims | None) -> Dims:
+    if dims is None:
+        raise Unsupported("the shape that it computes cannot be followed")
+    return dims
 
 
 def _moved(graph: Graph, node: Node, rows: Rows, result: axes.Axes | None) -> list[Value]:
@@ -96,6 +113,10 @@ def _transpose(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
 
 def _squeeze(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     places = graph.ints(node, inputs, 1, "axes")
+    if isinstance(inputs[0], Dims):
+        if len(inputs[0].sizes) != 1:
+            raise Unsupported("it does not fit")
+        return [inputs[0]._replace(scalar=True)]
     if isinstance(inputs[0], np.ndarray):
         shape = axes.squeeze(_plain(inputs[0]), places, None)
         return [_shaped(inputs[0], shape)]
@@ -105,6 +126,8 @@ def _squeeze(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
 
 def _unsqueeze(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     places = graph.ints(node, inputs, 1, "axes") or []
+    if isinstance(inputs[0], Dims) and inputs[0].scalar:
+        return [inputs[0]._replace(scalar=False)]
     if isinstance(inputs[0], np.ndarray):
         return [_shaped(inputs[0], axes.unsqueeze(_plain(inputs[0]), places))]
     rows = _rows(inputs)
@@ -124,24 +147,32 @@ def _shaped(array: Any, shape: axes.Axes | None) -> Any:
 def _reshape(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     if node.attributes.get("allowzero", 0):
         raise Unsupported("attribute allowzero is not supported")
-    target = graph.ints(node, inputs, 1, "shape")
+    shape = inputs[1] if len(inputs) > 1 else None
+    target: list[int | Axis] | None
+    if isinstance(shape, Dims) and not shape.scalar:
+        target = [*shape.sizes]
+    else:
+        target = graph.ints(node, inputs, 1, "shape")
     if target is None:
         raise Unsupported("shape is missing")
     if isinstance(inputs[0], np.ndarray):
         old = inputs[0].shape
         try:
-            lengths = [old[i] if n == 0 else n for i, n in enumerate(target)]
+            lengths: list[Any] = [old[i] if n == 0 else n for i, n in enumerate(target)]
             return [inputs[0].reshape(lengths)]
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, TypeError):
             raise Unsupported(f"shape {target} does not fit {old}") from None
     rows = _rows(inputs)
     result = axes.reshape(rows.axes, target, rows.time)
     if result is None:
-        raise Unsupported(f"from axes {axes.text(rows.axes)} to {target}: is not supported")
+        wanted = ", ".join(str(n.name if isinstance(n, Axis) else n) for n in target)
+        raise Unsupported(f"from axes {axes.text(rows.axes)} to ({wanted}): is not supported")
     return [replace(rows, axes=result)]
 
 
 def _concat(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
+    if any(isinstance(value, Dims) for value in inputs):
+        return [_followed(shapes.concat(inputs))]
     parts = [graph.array(value, f"input {place}") for place, value in enumerate(inputs)]
     graph.reserve(node, sum(part.nbytes for part in parts))
     try:
@@ -156,13 +187,18 @@ def _slice(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
         graph.ints(node, inputs, place + 1, name) for place, name in enumerate(names)
     )
     value = inputs[0]
-    rank = len(value.axes) if isinstance(value, Rows) else np.ndim(graph.array(value, "input 0"))
+    if isinstance(value, Rows):
+        rank = len(value.axes)
+    else:
+        rank = 1 if isinstance(value, Dims) else graph.array(value, "input 0").ndim
     places = list(range(len(starts or []))) if places is None else places
     steps = [1] * len(places) if steps is None else steps
     if not (starts and ends and len(starts) == len(ends) == len(places) == len(steps)) or any(
         not -rank <= place < rank for place in places
     ):
         raise Unsupported("starts, ends, axes and steps do not fit")
+    if isinstance(value, Dims) and steps == [1]:
+        return [_followed(shapes.cut(value, starts, ends, places))]
     if isinstance(value, np.ndarray):
         cut: list[Any] = [slice(None)] * rank
         for start, end, place, step in zip(starts, ends, places, steps, strict=True):
@@ -180,6 +216,8 @@ def _slice(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
 def _gather(graph: Graph, node: Node, inputs: Inputs) -> list[Value]:
     axis = node.attributes.get("axis", 0)
     table, ids = inputs
+    if isinstance(table, Dims):
+        return [_followed(shapes.gather(table, graph.array(ids, "indices"), axis))]
     if isinstance(table, np.ndarray) and isinstance(ids, Rows):
         if not ids.ids or ids.layers or axis != 0:
             raise Unsupported("expected integers of the graph's input that choose rows")
@@ -277,6 +315,7 @@ OPERATORS: dict[str, Operator] = {
     "RNN": recurrent,
     "Relu": _activation("relu"),
     "Reshape": _reshape,
+    "Shape": _shape,
     "Sigmoid": _activation("sigmoid"),
     "Slice": _slice,
     "Softmax": _activation("softmax"),

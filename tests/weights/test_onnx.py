@@ -187,6 +187,29 @@ def test_weights_that_go_through_nodes_first(tmp_path: Path) -> None:
     np.testing.assert_allclose(mine, onnx_run(path, x=x), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("dirs", [1, 2])
+def test_shapes_that_the_graph_computes(tmp_path: Path, dirs: int) -> None:
+    """Exporters write reshapes by Shape, Gather, Slice and Concat; Dense over flattened steps."""
+    g = OnnxGraph()
+    x = g.input("x", ["T", "B", 3])
+    y = g.node("Transpose", g.recurrent("LSTM", x, 3, 5, dirs=dirs), perm=[0, 2, 1, 3])
+    zero, one = (g.const(np.array([n], np.int64)) for n in (0, 1))
+    size = g.node("Shape", x)
+    T = g.node("Unsqueeze", g.node("Gather", size, g.const(np.int64(0)), axis=0), zero)
+    B = g.node("Slice", size, one, g.const(np.array([2], np.int64)), zero)
+    width = g.const(np.array([5 * dirs], np.int64))
+    y = g.node("Reshape", y, g.node("Concat", T, B, width, axis=0))
+    y = g.node("Reshape", y, g.const(np.array([-1, 5 * dirs], np.int64)))
+    y = g.node("Gemm", y, g.const(normal(7, 5 * dirs, 4)))
+    both = g.node("Cast", g.node("Shape", x, end=2), to=TensorProto.INT64)
+    y = g.node("Reshape", y, g.node("Concat", both, g.const(np.array([4], np.int64)), axis=0))
+    y = g.squeeze(g.recurrent("GRU", y, 4, 5, seed=9), 1)
+    path = g.save(tmp_path, y)
+    x = normal(5, STEPS, 2, 3, scale=1)
+    mine = from_onnx(path).unroll(x.swapaxes(0, 1))[0].swapaxes(0, 1)
+    np.testing.assert_allclose(mine, onnx_run(path, x=x), atol=TOLERANCE, rtol=0)
+
+
 def test_another_output(tmp_path: Path) -> None:
     g = OnnxGraph()
     y = g.squeeze(g.recurrent("RNN", g.input("x", ["T", "B", 3]), 3, 5), 1)

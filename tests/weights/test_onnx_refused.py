@@ -77,7 +77,22 @@ def first_step_alone(g: OnnxGraph) -> str:
 
 def computed_shape(g: OnnxGraph) -> str:
     y = g.squeeze(g.recurrent("GRU", g.input("x", ["T", "B", 3]), 3, H), 1)
-    return g.node("Reshape", y, g.node("Shape", y, name="odd"))
+    size = g.node("Mul", g.node("Shape", y), g.const(np.array([1, 1, 1], np.int64)), name="odd")
+    return g.node("Reshape", y, size)
+
+
+def shape_of_another_input(g: OnnxGraph) -> str:
+    """Its batch axis may be longer or shorter, for all that the graph says."""
+    y = g.squeeze(g.recurrent("GRU", g.input("x", ["T", "B", 3]), 3, H), 1)
+    return g.node("Reshape", y, g.node("Shape", g.input("z", ["T", "B", H])), name="odd")
+
+
+def steps_into_batch(g: OnnxGraph) -> str:
+    """A cell over rows whose time went into one axis with the batch."""
+    y = g.squeeze(g.recurrent("GRU", g.input("x", ["T", "B", 3]), 3, H), 1)
+    y = g.node("Reshape", y, g.const(np.array([-1, H], np.int64)))
+    y = g.node("Unsqueeze", y, g.const(np.array([1], np.int64)))
+    return g.squeeze(g.recurrent("GRU", y, H, H), 1)
 
 
 def residual(g: OnnxGraph) -> str:
@@ -170,11 +185,16 @@ UNSUPPORTED: dict[str, tuple[Callable[[OnnxGraph], str], str]] = {
     "Y_c": (cell_state, CELL + "output 2 is not supported"),
     "time turned": (
         time_turned_between_cells,
-        r"node 'gru_3' \(GRU\): it runs over the axis 1 of \(1, 0, features\), .* over 0",
+        r"node 'gru_3' \(GRU\): it runs over the axis x.1 of \(x.1, x.0, features\), .* over x.0",
     ),
     "last state on": (last_state_through_another_cell, "it runs over the axis directions"),
     "first step": (first_step_alone, ODD + r"\(Gather\): index 0 is not the last step"),
-    "computed shape": (computed_shape, ODD + r"\(Shape\): the operator is not supported"),
+    "computed shape": (computed_shape, ODD + r"\(Mul\): the operator is not supported"),
+    "other shape": (
+        shape_of_another_input,
+        ODD + r"\(Reshape\): from axes \(x.0, x.1, features\) to \(z.0, z.1, z.2\): is not",
+    ),
+    "steps into batch": (steps_into_batch, r"it runs over the axis x.0\+x.1 of"),
     "residual": (residual, ODD + r"\(Add\): input 1 is not constant"),
     "conv": (
         before("Conv", normal(1, 3, 3, 3)),
@@ -191,7 +211,7 @@ UNSUPPORTED: dict[str, tuple[Callable[[OnnxGraph], str], str]] = {
     "log softmax": (after("LogSoftmax"), ODD + r"\(LogSoftmax\): the operator is not supported"),
     "reshape": (
         after("Reshape", np.array([-1, 2, 7], np.int64)),
-        ODD + r"\(Reshape\): from axes \(0, 1, features\) to \[-1, 2, 7\]: is not supported",
+        ODD + r"\(Reshape\): from axes \(x.0, x.1, features\) to \(-1, 2, 7\): is not supported",
     ),
     "squeeze features": (after("Squeeze", np.array([2], np.int64)), ODD + r"\(Squeeze\)"),
     "bias of nothing": (after("Add", normal(1, H)), ODD + r"\(Add\): expected the bias of a Mat"),
