@@ -25,6 +25,7 @@ STYLES = {
 }
 
 RATE_SECONDS = 3.0  # the running rate is that of the last seconds
+IDLE_SECONDS = 2.0  # after which a stream's line goes to one that goes on
 TAIL = 240  # tokens of a stream that are kept to be shown
 PLAIN_SECONDS = 5.0  # between two lines where nothing can be redrawn
 
@@ -43,6 +44,7 @@ class Board:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
+        self._slots: list[str] = []  # the streams on the screen, by line
         self._recent: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self.words = 0
@@ -103,9 +105,11 @@ class Board:
 
     def _table(self, height: int, options: ConsoleOptions) -> RenderableType:
         with self._lock:
-            latest = sorted(self._streams.items(), key=lambda item: -item[1].changed)[:height]
-            # By name, so that a line keeps its place while the streams on the screen stay.
-            rows = [(name, line.words, list(line.tokens)) for name, line in sorted(latest)]
+            self._choose(height)
+            rows = [
+                (name, self._streams[name].words, list(self._streams[name].tokens))
+                for name in self._slots
+            ]
         table = Table.grid(padding=(0, 1), expand=True)
         name_width = min(max((len(name) for name, *_ in rows), default=10), 24)
         table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", style="dim")
@@ -115,6 +119,18 @@ class Board:
         for name, words, tokens in rows:
             table.add_row(Text(_harmless(name)), f"{words:,}", _tail(tokens, width))
         return table
+
+    def _choose(self, height: int) -> None:
+        """Gives each line a stream, which keeps it while it goes on, so that it can be read."""
+        streams, now = self._streams, time.monotonic()
+        del self._slots[height:]
+        others = sorted(streams.keys() - self._slots, key=lambda name: streams[name].changed)
+        for place, name in enumerate(self._slots):
+            changed = streams[name].changed
+            if others and now - changed > IDLE_SECONDS and streams[others[-1]].changed > changed:
+                self._slots[place] = others.pop()
+        free = height - len(self._slots)
+        self._slots += sorted(others[-free:] if free else [])
 
 
 def _legend() -> Text:

@@ -115,8 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print(board.figures(overall=True))
         if job.is_here(output):
             _write_page(Path(output))
-            written = [os.path.join(output, n) for n in WRITES if any(Path(output).glob(n))]
-            console.print(f"Written: {', '.join(written)}")
+            written = [path for name in WRITES for path in sorted(Path(output).glob(name))]
+            console.print("Written: " + ", ".join(map(str, written)))
     return 130 if aborted else 0
 
 

@@ -64,6 +64,29 @@ def test_no_more_lines_than_the_screen_has() -> None:
     assert "Ctrl-C again aborts" in lines[-1]
 
 
+def test_a_stream_keeps_its_line_until_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("pipelines.live.time.monotonic", lambda: now[0])
+
+    def lines() -> list[str]:
+        screen = console(terminal=False, height=7)
+        screen.print(board)
+        return [line.split()[0] for line in text_of(screen).rstrip("\n").split("\n")[2:]]
+
+    with live.shown(console(terminal=False), view=False) as board:
+        for i in range(5):
+            now[0] += 0.1
+            tell(f"s{i}", ("x", "O"))
+        assert lines() == ["s2", "s3", "s4"]
+        now[0] += 0.1
+        tell("s0", ("x", "O"))
+        assert lines() == ["s2", "s3", "s4"]
+        now[0] += live.IDLE_SECONDS + 1
+        tell("s1", ("x", "O"))
+        tell("s3", ("x", "O"))
+        assert lines() == ["s1", "s3", "s0"]
+
+
 def test_texts_do_not_steer_the_terminal() -> None:
     with live.shown(console(terminal=False), view=False) as board:
         tell("[red]a\x1b[2J", ("[blue]\x1b]0;x\x07", "O"), ("東京" * 60, "O"))
