@@ -10,6 +10,7 @@ BIN     := $(VENV)/bin
 RUNNERS ?= .runners
 INPUT   ?= pipelines/sample/texts.jsonl
 OUTPUT  ?= out
+JOBS    ?= 2
 ARGS    ?=
 STEP    := .ci/step
 CODE    := $(wildcard beam_rnn pipelines training benchmarks tests setup.py)
@@ -24,8 +25,8 @@ run: $(VENV)/.stamp-run ## the main job on the committed sample (INPUT=, OUTPUT=
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
-unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute
-	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" $(ARGS)
+unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute (JOBS=2)
+	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) $(ARGS)
 
 runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
 	@$(BIN)/python -m pytest tests/runners $(ARGS)
