@@ -175,7 +175,7 @@ margin:1.2rem 0}
 .most ol{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:.3rem}
 .most button{border-color:transparent;padding:.05rem .2rem;font-size:.9rem;
 font-variant-numeric:tabular-nums}
-main{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));
+main{scroll-margin-top:4rem;display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));
 gap:1rem;padding-block:1rem 3rem;align-items:start}
 article{background:var(--card);border:1px solid var(--edge);border-radius:.8rem;
 padding:.9rem 1.1rem;content-visibility:auto;contain-intrinsic-size:auto 22rem}
@@ -197,19 +197,22 @@ mask-image:linear-gradient(#000 80%,transparent)}
 _SCRIPT = """
 const $=(s,e=document)=>[...e.querySelectorAll(s)],find=document.getElementById('find'),
 count=document.getElementById('count'),articles=$('article'),main=document.querySelector('main');
-const text=new Map(articles.map(a=>[a,a.textContent.toLowerCase()]));
+const parts=a=>[a.querySelector('h2').firstChild,a.querySelector('.text')];
+const text=new Map(articles.map(a=>[a,parts(a).map(p=>p.textContent.toLowerCase())]));
 const open=(a,yes)=>{a.classList.toggle('open',yes);const b=a.querySelector('.more');
 b.textContent=yes?'Show less':'Show all';b.setAttribute('aria-expanded',yes)};
 for(const a of articles){const t=a.querySelector('.text');
 if(t.textContent.length<420&&t.scrollHeight<=t.clientHeight+4)a.classList.add('short');
 open(a,false);a.querySelector('.more').onclick=()=>open(a,!a.classList.contains('open'))}
-function ranges(a,q){const out=[],w=document.createTreeWalker(a,NodeFilter.SHOW_TEXT);
-for(let n;(n=w.nextNode());){if(n.parentElement.closest('.more'))continue;
-const s=n.data.toLowerCase();
-for(let i=-1;(i=s.indexOf(q,i+1))>=0;){const r=new Range();
-try{r.setStart(n,i);r.setEnd(n,i+q.length);out.push(r)}catch{}}}return out}
+function ranges(a,q){const out=[];parts(a).forEach((part,k)=>{
+const nodes=[],ends=[],w=document.createTreeWalker(part,NodeFilter.SHOW_TEXT);let end=0;
+if(part.nodeType===3){nodes.push(part);ends.push(part.length)}
+else for(let n;(n=w.nextNode());){nodes.push(n);ends.push(end+=n.length)}
+const at=i=>{const n=ends.findIndex(e=>i<=e);return[nodes[n],i-(n?ends[n-1]:0)]};
+for(let i=-1,s=text.get(a)[k];(i=s.indexOf(q,i+1))>=0;){const r=new Range();
+try{r.setStart(...at(i));r.setEnd(...at(i+q.length));out.push(r)}catch{}}});return out}
 function filter(){const q=find.value.trim().toLowerCase();let n=0,found=[];
-for(const a of articles){const hit=!q||text.get(a).includes(q);a.hidden=!hit;n+=hit;
+for(const a of articles){const hit=!q||text.get(a).some(t=>t.includes(q));a.hidden=!hit;n+=hit;
 if(q&&hit){found.push(...ranges(a,q));open(a,true)}else open(a,false)}
 count.textContent=(q?n+' of ':'')+articles.length+' streams';
 if(window.CSS&&CSS.highlights)CSS.highlights.set('found',new Highlight(...found))}
