@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import pickle
 import re
@@ -13,17 +12,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem, MatchResult
 
 from beam_rnn import nn
 from beam_rnn.errors import WeightsError
 from beam_rnn.weights import load, save
 from tests.weights.builders import cell, networks, normal
+from tests.weights.memory_files import MEMORY
 
 NETWORKS = networks()
 
@@ -84,71 +83,11 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert load(path).fingerprint == NETWORKS["gru"].fingerprint
 
 
-class MemoryFileSystem(FileSystem):
-    """A Beam filesystem for paths that begin with ``inmemory://``."""
-
-    files: ClassVar[dict[str, bytes]] = {}
-
-    @classmethod
-    def scheme(cls) -> str:
-        return "inmemory"
-
-    def open(self, path: str, *args: Any, **kw: Any) -> io.BytesIO:
-        if path not in self.files:
-            raise BeamIOError(f"no {path}")
-        return io.BytesIO(self.files[path])
-
-    def create(self, path: str, *args: Any, **kw: Any) -> io.BytesIO:
-        files = self.files
-
-        class File(io.BytesIO):
-            def close(self) -> None:
-                files[path] = self.getvalue()
-                super().close()
-
-        return File()
-
-    def join(self, basepath: str, *paths: str) -> str:
-        return "/".join([basepath, *paths])
-
-    def split(self, path: str) -> tuple[str, str]:
-        return path.rpartition("/")[0], path.rpartition("/")[2]
-
-    def mkdirs(self, path: str) -> None: ...
-    def has_dirs(self) -> bool:
-        return False
-
-    def _list(self, dir_or_prefix: str) -> list[FileMetadata]:
-        return []
-
-    def match(self, *args: Any, **kw: Any) -> list[MatchResult]:
-        return []
-
-    def copy(self, *args: Any) -> None: ...
-    def rename(self, *args: Any) -> None: ...
-    def exists(self, path: str) -> bool:
-        return path in self.files
-
-    def size(self, path: str) -> int:
-        return len(self.files[path])
-
-    def last_updated(self, path: str) -> float:
-        return 0.0
-
-    def checksum(self, path: str) -> str:
-        return ""
-
-    def metadata(self, path: str) -> FileMetadata:
-        return FileMetadata(path, self.size(path))
-
-    def delete(self, paths: list[str]) -> None: ...
-
-
 def test_any_beam_filesystem() -> None:
-    save(NETWORKS["told"], "inmemory://models/m.safetensors")
-    assert load("inmemory://models/m.safetensors").fingerprint == NETWORKS["told"].fingerprint
+    save(NETWORKS["told"], f"{MEMORY}/m.safetensors")
+    assert load(f"{MEMORY}/m.safetensors").fingerprint == NETWORKS["told"].fingerprint
     with pytest.raises(WeightsError, match="inmemory://models/other: cannot be read: no inmem"):
-        load("inmemory://models/other")
+        load(f"{MEMORY}/other")
 
 
 def test_unknown_filesystem() -> None:
