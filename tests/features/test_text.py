@@ -165,3 +165,30 @@ def test_one_string_is_not_a_list_of_words() -> None:
 def test_wrong_vocabularies_are_refused(wrong: list[str]) -> None:
     with pytest.raises(OptionError, match="vocabulary"):
         Words(wrong)
+
+
+def test_rows_stay_what_trained_weights_expect() -> None:
+    """A change of shapes, hashes or letters would spoil every tagger that was trained before."""
+    row = Words(["", UNKNOWN, "the"]).row("Netherfield-Hall")
+    assert row.tolist() == [
+        1,
+        13,
+        3902,
+        743,
+        50,
+        73,
+        88,
+        76,
+        73,
+        86,
+        74,
+        77,
+        73,
+        80,
+        72,
+        17,
+        44,
+        69,
+        80,
+        80,
+    ]
