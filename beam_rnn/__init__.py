@@ -26,5 +26,9 @@ from beam_rnn.streams.order import arrival as arrival
 from beam_rnn.streams.order import event_time as event_time
 from beam_rnn.transforms.streams import Classify as Classify
 from beam_rnn.transforms.streams import Tag as Tag
+from beam_rnn.weights import from_keras as from_keras
+from beam_rnn.weights import from_npz as from_npz
+from beam_rnn.weights import from_onnx as from_onnx
+from beam_rnn.weights import from_torch as from_torch
 from beam_rnn.weights import load as load
 from beam_rnn.weights import save as save

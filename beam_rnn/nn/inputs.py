@@ -59,7 +59,7 @@ class Inputs:
         if rows.dtype.kind not in "iu":
             raise InputError(f"x has type {rows.dtype}, expected integer ids")
         rows = np.ascontiguousarray(rows, np.int64)
-        columns = rows.reshape(len(rows), -1)
+        columns = rows.reshape(len(rows), len(limits))
         bound = np.array(limits)
         wrong = ((columns < 0) | (columns >= bound)) & (bound > 0)
         if wrong.any():

@@ -197,7 +197,7 @@ class RNNKernel(Kernel):
         z = self.W_a(a)
         z += p
         if self.relu:
-            np.maximum(z, 0, a)
+            np.maximum(z, 0, out=a)
         else:
             np.tanh(z, a)
 

@@ -39,7 +39,7 @@ def _sigmoid(y: Floats) -> None:
 
 
 def _relu(y: Floats) -> None:
-    np.maximum(y, 0, y)
+    np.maximum(y, 0, out=y)
 
 
 def _tanh(y: Floats) -> None:
@@ -139,7 +139,7 @@ class Dense(Frozen):
         y += self.b_y
         if self.activation:
             ACTIVATIONS[self.activation](y)
-        return y.reshape(*x.shape[:-1], -1)
+        return y.reshape(*x.shape[:-1], len(self.W_y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ class Conv1d(Frozen):
         y += self.b
         if self.activation:
             ACTIVATIONS[self.activation](y)
-        return y.reshape(n, L, -1)
+        return y.reshape(n, L, len(self.W))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ class Entries:
       row: (m,) rows of the arena.
       time: (m,) microseconds.
       end: (m,) whether the sequence ends with the entry.
+      until: (m,) microseconds, where it does: when it ended, which idleness makes later.
       pad: (m,) whether the entry is a zero input behind the last event of its sequence.
       source: (m,) place of the entry's input in ``x`` and ``inputs``; of a pad: n.
       x: (n, ...) inputs of the network.
@@ -29,6 +30,7 @@ class Entries:
     row: Ints
     time: Ints
     end: Flags
+    until: Ints
     pad: Flags
     source: Ints
     x: NDArray[Any]
@@ -73,8 +75,9 @@ class Entries:
         behind = place_in_group(np.r_[True, at[1:] != at[:-1]])
         return Entries(
             self.row[at],
-            self.time[at],
+            np.where(behind > 0, self.until[at], self.time[at]),
             self.end[at] & ((behind == lookahead) | self.pad[at]),
+            self.until[at],
             self.pad[at] | (behind > 0),
             np.where(behind > 0, len(self.x), self.source[at]),
             self.x,

@@ -33,6 +33,7 @@ class Feeding:
     _row: list[int] = field(default_factory=list)
     _time: list[int] = field(default_factory=list)
     _end: list[bool] = field(default_factory=list)
+    _until: list[int] = field(default_factory=list)
     _input: list[Any] = field(default_factory=list)
     _x: list[Any] = field(default_factory=list)
     _began: dict[int, int] = field(default_factory=dict)  # where a row's present sequence begins
@@ -64,6 +65,7 @@ class Feeding:
         last = len(self._row) - 1
         if last >= 0 and self._row[last] == row and last >= began:
             self._end[last] = True
+            self._until[last] = time
         elif began < 0:
             self.closed[row] = time
         self._began[row] = len(self._row)
@@ -73,6 +75,7 @@ class Feeding:
             self._row.append(row)
             self._time.append(time)
             self._end.append(False)
+            self._until.append(time)
             self._input.append(value)
             self._x.append(x)
 
@@ -84,6 +87,7 @@ class Feeding:
             np.array(self._row, np.int64),
             np.array(self._time, np.int64),
             np.array(self._end, np.bool_),
+            np.array(self._until, np.int64),
             np.zeros(n, np.bool_),
             np.arange(n),
             self.network.inputs.check(np.array(self._x, None if n else np.int64).reshape(shape)),

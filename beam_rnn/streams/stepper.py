@@ -138,10 +138,12 @@ class Stepper:
         if waiting[0][1].inputs is not None:
             inputs = [value for _, packed in waiting for value in packed.inputs or ()]
         xs = [packed.x for _, packed in waiting if packed.x is not None]
+        time = np.concatenate([packed.time for _, packed in waiting])[order]
         events = Entries(
             rows[order],
-            np.concatenate([packed.time for _, packed in waiting])[order],
+            time,
             np.concatenate([packed.end for _, packed in waiting])[order],
+            time.copy(),
             np.zeros(len(rows), np.bool_),
             order,
             np.concatenate(xs) if xs else np.zeros(0, np.float32),
@@ -153,6 +155,7 @@ class Stepper:
         lasts = np.append(starts[1:], len(rows)) - 1
         latest = np.maximum(before[lasts], events.time[lasts])
         idle = self._idle(events.time, before)
+        remembered: dict[int, bytes] = {}
         if self.feature is None:
             at_first = idle & first
             closed = {
@@ -161,11 +164,16 @@ class Stepper:
                     events.row[at_first].tolist(), before[at_first].tolist(), strict=True
                 )
             }
-            events.end[:-1] |= (idle & ~first)[1:]
+            inside = np.flatnonzero(idle & ~first & ~np.r_[False, events.end[:-1]])
+            events.end[inside - 1] = True
+            events.until[inside - 1] = before[inside] + (self.expire_after or 0)
         else:
-            events, closed = self._fed(events, first, before, idle, answers)
+            feeding = self._fed(events, first, before, idle, answers)
+            events, closed, remembered = feeding.entries(), feeding.closed, feeding.memory
         self._close(closed, answers)
         self._step(events, answers)
+        for at, memory in remembered.items():  # of sequences that go on, or have just begun
+            arena.memory[at] = memory
         arena.last[rows[order[lasts]]] = latest
         self._release(rows[order[starts]])
         return answers
@@ -212,8 +220,8 @@ class Stepper:
 
     def _fed(
         self, events: Entries, first: Flags, before: Ints, idle: Flags, answers: Answers
-    ) -> tuple[Entries, dict[int, int]]:
-        """What the feature makes of the events, and the sequences that ended before it all."""
+    ) -> Feeding:
+        """Feeds the events to the feature."""
         assert self.feature is not None
         arena = self.arena
         feeding = Feeding(self.feature, self.network)
@@ -227,12 +235,10 @@ class Stepper:
                 feeding.end(row, self._expiry(last))
             if feeding.feed(source, row, time, events.value(source)) and end:
                 feeding.end(row, time)
-        for row, memory in feeding.memory.items():
-            arena.memory[row] = memory
         for source, row, time, reason in feeding.bad:
             bad = BadEvent(arena.names[row], reason, events.value(source))
             answers.bad.append((arena.home[row], time, bad))
-        return feeding.entries(), feeding.closed
+        return feeding
 
     def _close(self, closed: dict[int, int], answers: Answers) -> None:
         """Ends sequences that get no more events, each at its time."""
@@ -248,6 +254,7 @@ class Stepper:
                 np.repeat(rows, self.lookahead),
                 np.repeat(times, self.lookahead),
                 places == self.lookahead - 1,
+                np.repeat(times, self.lookahead),
                 np.ones(m, np.bool_),
                 np.zeros(m, np.int64),
                 np.zeros((0, *self.network.input_shape), self.network.input_dtype),
@@ -288,21 +295,17 @@ class Stepper:
             at, step_at = np.arange(m), step
             times = entries.time.tolist()
             inputs = [] if self.per_sequence else list(map(entries.value, entries.source.tolist()))
-        if self.answers_last:
-            said = entries.end[at]
-            if self.emit.each:
-                said = said | (step_at % self.emit.each == 0)
-            keep = np.flatnonzero(said)
-        else:
-            keep = np.arange(len(at))
+        usual = self.emit.change or self.emit.each and step_at % max(self.emit.each, 1) == 0
+        usual = np.broadcast_to(usual, at.shape)
+        keep = np.flatnonzero(usual | entries.end[at]) if self.answers_last else np.arange(len(at))
         place = np.empty(m, np.int64)
         place[order] = np.arange(m)
         y = self.network.head(h[place[at[keep]]])
-        chosen = keep.tolist()
-        if self.per_sequence:
-            at_times = entries.time[at].tolist()
-            when, what = [at_times[i] for i in chosen], [None] * len(chosen)
+        if self.per_sequence:  # an answer is of the time that brought it
+            brought = np.where(usual, entries.time[at], entries.until[at])
+            when, what = brought[keep].tolist(), [None] * len(keep)
         else:
+            chosen = keep.tolist()
             when, what = [times[i] for i in chosen], [inputs[i] for i in chosen]
         self._answer(row[at[keep]], when, what, y, step_at[keep], answers)
 

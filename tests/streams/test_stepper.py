@@ -1,0 +1,237 @@
+"""The stepper against the reference: any history, any cut, any number of shards."""
+
+import random
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import beam_rnn as rnn
+from beam_rnn.errors import StateError
+from beam_rnn.streams.emit import Emit
+from beam_rnn.streams.pack import Packed, shard_of
+from beam_rnn.streams.shard import Shard
+from beam_rnn.streams.stepper import Answers, Codec, Stepper
+from tests.streams.reference import Event, Said, reference
+
+CODEC = Codec(bytes.decode, lambda value: b"%d" % value, int)
+
+
+def network(seed: int = 0, cells: int = 2) -> rnn.Network:
+    draw = np.random.default_rng(seed)
+
+    def weights(*shape: int) -> np.ndarray:
+        return draw.normal(0, 1, shape).astype(np.float32)
+
+    return rnn.Network(
+        [
+            rnn.Embedding(weights(10, 3)),
+            rnn.LSTM(weights(16, 3), weights(16, 4), weights(16)),
+            *([rnn.GRU(weights(9, 4), weights(9, 3), weights(9))] if cells == 2 else []),
+            rnn.Dense(weights(3, 3 if cells == 2 else 4), weights(3), "softmax"),
+        ]
+    )
+
+
+NET = network()
+
+
+def packed(events: list[Event]) -> Packed:
+    """Events of one shard as they come out of the shuffle."""
+    streams = sorted({event.stream for event in events})
+    pack = Packed(
+        [stream.encode() for stream in streams],
+        np.array([streams.index(event.stream) for event in events]),
+        np.array([event.time for event in events]),
+        np.array([event.end for event in events]),
+        np.array([event.x for event in events]),
+        None,
+    )
+    return Packed.decode(pack.encode(lambda values: b""), lambda data: [])
+
+
+class Job:
+    """A job that keeps its logs between bundles, as a runner does."""
+
+    def __init__(self, shards: int, **options: Any) -> None:
+        self.logs: dict[int, list[bytes]] = defaultdict(list)
+        self.shards = shards
+        self.options = options
+        self.answers: dict[str, list[Said]] = defaultdict(list)
+
+    def bundle(self, packs: list[list[Event]], watermark: int = -1) -> None:
+        """Steps events, settling behind each pack; then timers up to the watermark fire."""
+        stepper = Stepper(NET, self.shards, CODEC, **self.options)
+        opened: dict[int, Shard] = {}
+
+        def shard(number: int) -> Shard:
+            if number not in opened:
+                opened[number] = Shard(number)
+                stepper.load(opened[number], self.logs[number])
+            return opened[number]
+
+        for pack in packs:
+            parts: dict[int, list[Event]] = defaultdict(list)
+            for event in pack:
+                parts[shard_of(event.stream.encode(), self.shards)].append(event)
+            for number, events in parts.items():
+                stepper.receive(shard(number), packed(events))
+            self._keep(stepper.settle())
+        for number in list(self.logs) if watermark >= 0 else ():
+            due = stepper.due(shard(number))
+            if due is not None and due <= watermark:
+                self._keep(stepper.close(shard(number), watermark))
+        self._write(stepper, opened)
+
+    def close(self) -> None:
+        """The window closes."""
+        stepper = Stepper(NET, self.shards, CODEC, **self.options)
+        opened = {number: Shard(number) for number in self.logs}
+        for number, shard in opened.items():
+            stepper.load(shard, self.logs[number])
+            self._keep(stepper.close(shard, None))
+        self._write(stepper, opened)
+
+    def _write(self, stepper: Stepper, opened: dict[int, Shard]) -> None:
+        for number, shard in opened.items():
+            clear, blocks = stepper.write(shard)
+            log = ([] if clear else self.logs[number]) + blocks
+            random.Random(len(log)).shuffle(log)  # a bag has no order
+            self.logs[number] = log
+
+    def _keep(self, answers: Answers) -> None:
+        assert not answers.bad
+        columns = (answers.time, answers.input, answers.label, answers.score, answers.step)
+        for name, *said in zip(answers.name, *columns, strict=True):
+            self.answers[name].append(Said(*said))
+
+
+HISTORIES = st.lists(
+    st.builds(
+        Event,
+        stream=st.sampled_from(["a", "b", "c", "d", "e", "é"]),
+        time=st.integers(0, 60),  # here: microseconds since the event before
+        x=st.integers(0, 9),
+        end=st.sampled_from([False, False, False, True]),
+    ),
+    max_size=60,
+)
+
+
+def in_time(history: list[Event]) -> list[Event]:
+    time = 0
+    events = []
+    for event in history:
+        time += event.time
+        events.append(event._replace(time=time))
+    return events
+
+
+@given(
+    history=HISTORIES,
+    shards=st.sampled_from([1, 2, 7]),
+    seed=st.integers(0, 1000),
+    emit=st.sampled_from(["each", "final", "change", rnn.every(1), rnn.every(3)]),
+    lookahead=st.integers(0, 3),
+    expire_after=st.sampled_from([None, 30, 100]),
+    per_sequence=st.booleans(),
+    timers=st.booleans(),
+)
+def test_any_history_in_any_cut_answers_as_the_reference(
+    history: list[Event],
+    shards: int,
+    seed: int,
+    emit: str | Emit,
+    lookahead: int,
+    expire_after: int | None,
+    per_sequence: bool,
+    timers: bool,
+) -> None:
+    events = in_time(history)
+    options = {
+        "lookahead": lookahead,
+        "expire_after": expire_after,
+        "per_sequence": per_sequence,
+    }
+    job = Job(shards, emit=Emit.of(emit), **options)
+    chance = random.Random(seed)
+    start, watermark = 0, -1
+    while start < len(events):
+        packs = []
+        for _ in range(chance.randint(1, 3)):
+            size = chance.choice([1, 2, 5, 20])
+            packs.append(events[start : start + size])
+            start += size
+        if timers and expire_after and start < len(events):
+            watermark = events[start].time
+        job.bundle(packs, watermark)
+    assert job.answers == reference(NET, events, emit=emit, watermark=watermark, **options)
+
+
+@given(history=HISTORIES, lookahead=st.integers(0, 2), per_sequence=st.booleans())
+def test_a_closed_window_says_the_rest_and_leaves_no_byte(
+    history: list[Event], lookahead: int, per_sequence: bool
+) -> None:
+    events = in_time(history)
+    options = {"lookahead": lookahead, "per_sequence": per_sequence}
+    job = Job(3, emit=Emit.of("final"), **options)
+    for event in events:
+        job.bundle([[event]])
+    job.close()
+    # As if the last event of each open stream had been the end of its sequence.
+    lasts = {event.stream: place for place, event in enumerate(events)}
+    ended = [e._replace(end=e.end or lasts[e.stream] == i) for i, e in enumerate(events)]
+    assert job.answers == reference(NET, ended, emit="final", **options)
+    assert not any(job.logs.values())
+
+
+def test_ended_streams_leave_no_byte_and_no_row() -> None:
+    stepper = Stepper(NET, 1, CODEC, emit=Emit.of("final"), per_sequence=True)
+    shard = Shard(0)
+    for start in range(0, 100_000, 1000):
+        events = [Event(f"s{i}", i, i % 10, True) for i in range(start, start + 1000)]
+        stepper.receive(shard, packed(events))
+        assert len(stepper.settle().name) == 1000
+    assert len(stepper.arena.a) <= 1500
+    assert stepper.write(shard) == (False, [])
+
+
+def test_a_log_is_written_anew_before_it_grows() -> None:
+    job = Job(1, emit=Emit.of("each"))
+    sizes = []
+    for turn in range(60):
+        job.bundle([[Event(f"s{i}", turn, i % 10, False) for i in range(100)]])
+        sizes.append(sum(map(len, job.logs[0])))
+    row = sizes[0] / 100
+    assert max(sizes) <= row * (2 * 100 + 64 + 100)
+
+
+def test_the_state_of_another_number_of_shards_is_refused() -> None:
+    job = Job(4, emit=Emit.of("each"))
+    job.bundle([[Event("a", 0, 1, False)]])
+    job.shards = 5
+    with pytest.raises(StateError, match=r"state of 4 shards, but shards=5.*set shards=4"):
+        for number in list(job.logs):
+            Stepper(NET, 5, CODEC, emit=Emit.of("each")).load(Shard(number), job.logs[number])
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    job = Job(1, emit=Emit.of("each"))
+    job.bundle([[Event("a", 0, 1, False)]])
+    other = Stepper(network(seed=1), 1, CODEC, emit=Emit.of("each"))
+    with pytest.raises(StateError, match=r"shard 0: state of model \w{16}, but the model is"):
+        other.load(Shard(0), job.logs[0])
+
+
+@given(cut=st.data())
+def test_broken_state_is_refused(cut: st.DataObject) -> None:
+    job = Job(1, emit=Emit.of("each"), lookahead=1)
+    job.bundle([[Event("a", 0, 1, False), Event("b", 0, 2, False)]])
+    (block,) = job.logs[0]
+    stepper = Stepper(NET, 1, CODEC, emit=Emit.of("each"), lookahead=1)
+    broken = block[: cut.draw(st.integers(0, len(block) - 1))]
+    with pytest.raises(StateError):
+        stepper.load(Shard(0), [broken])

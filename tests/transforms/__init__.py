@@ -1,0 +1,1 @@
+"""Tests of the Beam edge on the local runners."""
