@@ -140,7 +140,7 @@ def countries(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def pieces(text: str, random_: random.Random) -> Iterator[str]:
-    """The text in pieces of 15 to 90 characters; one in four is cut inside a word."""
+    """The text in pieces of 15 to 90 characters; one in four is cut wherever it falls."""
     at = 0
     while at < len(text):
         cut = at + random_.randint(15, 90)
