@@ -26,6 +26,7 @@ STYLES = {
 
 RATE_SECONDS = 3.0  # the running rate is that of the last seconds
 IDLE_SECONDS = 2.0  # after which a stream's line goes to one that goes on
+STREAMS_KEPT = 2_000  # whose words are kept to be shown
 TAIL = 240  # tokens of a stream that are kept to be shown
 PLAIN_SECONDS = 5.0  # between two lines where nothing can be redrawn
 
@@ -44,6 +45,7 @@ class Board:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
+        self._names: set[str] = set()
         self._slots: list[str] = []  # the streams on the screen, by line
         self._recent: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
@@ -56,7 +58,7 @@ class Board:
         """Adds a tagged word."""
         now = time.monotonic()
         with self._lock:
-            line = self._streams.setdefault(stream, _Stream())
+            line = self._streams.get(stream) or self._begin(stream)
             line.tokens.append((before + token, kind_of(label)))
             line.words += 1
             new = begins(label, line.label)
@@ -68,6 +70,15 @@ class Board:
                 self._recent[-1] = (self._recent[-1][0], self._recent[-1][1] + 1)
             else:
                 self._recent.append((now, 1))
+
+    def _begin(self, stream: str) -> _Stream:
+        self._names.add(stream)
+        if len(self._streams) == STREAMS_KEPT:
+            oldest = sorted(self._streams, key=lambda name: self._streams[name].changed)
+            for name in oldest[: STREAMS_KEPT // 2]:
+                del self._streams[name]
+            self._slots = [name for name in self._slots if name in self._streams]
+        return self._streams.setdefault(stream, _Stream())
 
     def fail(self) -> None:
         """Counts an input that could not be used."""
@@ -92,7 +103,7 @@ class Board:
         seconds = time.monotonic() - self._began
         rate = self.words / max(seconds, 0.1) if overall else self.rate()
         return (
-            f"{len(self._streams):,} streams  {self.words:,} words  {self.names:,} names  "
+            f"{len(self._names):,} streams  {self.words:,} words  {self.names:,} names  "
             f"{self.failed:,} failed  {rate:,.0f} words/s  {seconds:.1f} s"
         )
 

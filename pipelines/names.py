@@ -1,6 +1,6 @@
 """Names in tagged words: which words make one name, and the page that shows them."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,9 @@ KINDS = [
     Kind("MISC", "other names", "other"),
 ]
 
-WORDS_OF_A_STREAM = 20_000  # the page shows the last ones
-STREAMS_ON_PAGE = 1_000
+# What a page shows at most: a browser has to lay it out, and this process to hold it.
+WORDS_OF_A_STREAM = 3_000  # the last ones
+STREAMS_ON_PAGE = 400  # the first ones
 MOST_NAMED = 12
 
 
@@ -66,9 +67,10 @@ def names_in(words: Iterable[Tagged]) -> Iterator[Piece]:
 
 @dataclass
 class Texts:
-    """Tagged texts, as many as a page can show."""
+    """Tagged texts, as many as a page can show, and how many there are."""
 
-    streams: dict[str, list[Tagged]] = field(default_factory=lambda: defaultdict(list))
+    shown: dict[str, list[Tagged]] = field(default_factory=dict)
+    streams: set[str] = field(default_factory=set)
     words: int = 0
     cut: bool = False
 
@@ -80,30 +82,38 @@ class Texts:
             texts.words += len(part)
             columns = [part.column(name).to_pylist() for name in ("stream", *Tagged._fields)]
             for stream, *word in zip(*columns, strict=True):
-                words = texts.streams[stream]
-                words.append(Tagged(*word))
-                if len(words) > 2 * WORDS_OF_A_STREAM:
-                    del words[:WORDS_OF_A_STREAM]
-                    texts.cut = True
+                texts._add(stream, Tagged(*word))
         return texts
+
+    def _add(self, stream: str, word: Tagged) -> None:
+        words = self.shown.get(stream)
+        if words is None:
+            self.streams.add(stream)
+            if len(self.shown) == STREAMS_ON_PAGE:
+                self.cut = True
+                return
+            words = self.shown[stream] = []
+        words.append(word)
+        if len(words) > 2 * WORDS_OF_A_STREAM:
+            del words[:WORDS_OF_A_STREAM]
+            self.cut = True
 
     def page(self, figures: Sequence[tuple[str, str]]) -> str:
         """The page of the texts; ``figures``: more of them for its top, (number, what)."""
-        shown = sorted(self.streams)[:STREAMS_ON_PAGE]
         named: dict[str, Counter[str]] = {kind.key: Counter() for kind in KINDS}
         sections = []
-        for stream in shown:
-            pieces = list(names_in(self.streams[stream]))
+        for stream, words in sorted(self.shown.items()):
+            pieces = list(names_in(words))
             marked = [piece for piece in pieces if piece.kind in named]
             for piece in marked:
                 named[piece.kind][" ".join(piece.text.split())] += 1
-            facts = f"{len(self.streams[stream]):,} words, {len(marked):,} names"
+            facts = f"{len(words):,} words, {len(marked):,} names"
             sections.append(Section(stream, pieces, facts))
         lead = "Marked by a recurrent network while the texts were being told."
-        if self.cut or len(shown) < len(self.streams):
+        if self.cut:
             lead += (
-                f" Shown are {len(shown):,} of {len(self.streams):,} streams and the last words of"
-                " each; the Parquet files have all."
+                f" Shown are {len(self.shown):,} of {len(self.streams):,} streams and the last"
+                " words of each; the Parquet files have all."
             )
         counts = [(f"{len(self.streams):,}", "streams"), (f"{self.words:,}", "words")]
         counts += [(f"{named[kind.key].total():,}", kind.name) for kind in KINDS]

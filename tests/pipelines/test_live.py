@@ -99,6 +99,18 @@ def test_texts_do_not_steer_the_terminal() -> None:
     assert all(cell_len(line) <= 80 for line in lines)
 
 
+def test_many_streams_are_counted_and_the_latest_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STREAMS_KEPT", 10)
+    screen = console(terminal=False)
+    with live.shown(console(terminal=False), view=False) as board:
+        for i in range(95):
+            tell(f"s{i:02}", ("x", "O"))
+            screen.print(board)
+    assert board.figures().startswith("95 streams  95 words")
+    assert len(board._streams) <= 10
+    assert "s94" in board._streams
+
+
 def test_names_are_coloured() -> None:
     with live.shown(console(terminal=False), view=False) as board:
         tell("a", ("Anne", "B-PER"), ("in", "O"))

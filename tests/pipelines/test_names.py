@@ -100,8 +100,8 @@ def test_a_long_stream_shows_its_last_words(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(names, "WORDS_OF_A_STREAM", 10)
     texts = names.Texts.of([part([("a", f"w{i}", "O") for i in range(100)])])
     assert texts.words == 100
-    assert 10 <= len(texts.streams["a"]) <= 20
-    assert texts.streams["a"][-1].token == "w99"
+    assert 10 <= len(texts.shown["a"]) <= 20
+    assert texts.shown["a"][-1].token == "w99"
     assert "the Parquet files have all" in texts.page([])
 
 
