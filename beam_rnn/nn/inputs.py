@@ -11,6 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from beam_rnn.errors import InputError
 
 
+def rectangular(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Returns ``value`` as an array, or raises InputError by ``name``: lists may be ragged."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is not an array: {error}") from None
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of a network, without its weights.
@@ -34,7 +42,7 @@ class Inputs:
         Raises:
           InputError: x has the wrong shape, type or values.
         """
-        rows = np.asarray(x)
+        rows = rectangular("x", x)
         if rows.ndim == 0 or rows.shape[1:] != self.shape:
             inner = "".join(f", {axis}" for axis in self.shape)
             raise InputError(f"x has shape {rows.shape}, expected (n{inner})")
@@ -50,7 +58,7 @@ class Inputs:
 
     def check_one(self, x: ArrayLike) -> NDArray[Any]:
         """Like ``check`` for one input; returns (1, ...)."""
-        row = np.asarray(x)
+        row = rectangular("x", x)
         if row.shape != self.shape:
             raise InputError(f"x has shape {row.shape}, expected {self.shape}")
         return self.check(row[None])

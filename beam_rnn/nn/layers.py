@@ -242,7 +242,18 @@ class Columns(Frozen):
         for place, (n, layers) in enumerate(self.branches):
             single = n == 1 and layers and isinstance(layers[0], Embedding)
             shape: Shape = () if single else (n,)
-            for layer in layers:
+            for depth, layer in enumerate(layers):
+                if not hasattr(layer, "apply"):
+                    raise ModelError(
+                        f"Columns: branch {place} has {type(layer).__name__}, expected layers "
+                        "without a state"
+                    )
+                inner = isinstance(layer, Columns) and layer.limits is not None
+                if inner or (depth and isinstance(layer, Embedding)):
+                    raise ModelError(
+                        f"Columns: branch {place} takes ids in its layer {depth}: only an "
+                        "Embedding in front can"
+                    )
                 shape = layer.out_shape(shape)
             if len(shape) != 1:
                 raise ModelError(f"Columns: branch {place} gives {shape}, expected one axis")

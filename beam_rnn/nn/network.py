@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from beam_rnn.errors import InputError, ModelError
 from beam_rnn.nn.cells import Cell
-from beam_rnn.nn.inputs import Inputs
-from beam_rnn.nn.layers import Shape
+from beam_rnn.nn.inputs import Inputs, rectangular
+from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen
 from beam_rnn.nn.sequences import CRF, Bidirectional, Wave, run_cell
 
@@ -57,6 +57,10 @@ class Network(Frozen):
         for place, layer in enumerate(self.layers):
             if isinstance(layer, CRF) and place != len(self.layers) - 1:
                 raise ModelError("CRF must be the last layer")
+            if isinstance(layer, Embedding) and place:
+                raise ModelError("Embedding takes ids: it must be the first layer")
+            if not hasattr(layer, "out_shape"):
+                raise ModelError(f"layer {place} is {type(layer).__name__}, which is no layer")
             try:
                 shape = layer.out_shape(shape)
             except ModelError as error:
@@ -66,6 +70,11 @@ class Network(Frozen):
         object.__setattr__(self, "output_size", shape[0])
         if self.labels is not None and len(self.labels) != shape[0]:
             raise ModelError(f"{len(self.labels)} labels, expected one for each of {shape[0]}")
+        first = self.layers[0]
+        if self.vocabulary is not None and isinstance(first, Embedding):
+            V = len(first.E)
+            if len(self.vocabulary) != V:
+                raise ModelError(f"{len(self.vocabulary)} tokens, expected one for each of {V} ids")
         if self.lookahead < 0:
             raise ModelError(f"lookahead is {self.lookahead}, expected 0 or more steps")
 
@@ -118,7 +127,7 @@ class Network(Frozen):
           y (B, C) and the new a (B, S).
 
         Raises:
-          InputError: x or a has the wrong shape, type or values.
+          InputError: x has the wrong shape, type or values, or a the wrong shape or type.
           ModelError: the network is not causal.
         """
         self._need_causal("step")
@@ -138,15 +147,15 @@ class Network(Frozen):
           y (T, C) or (B, T, C), and the last a (S,) or (B, S).
 
         Raises:
-          InputError: x or a has the wrong shape, type or values.
+          InputError: x has the wrong shape, type or values, or a the wrong shape or type.
         """
-        x = np.asarray(x)
+        x = rectangular("x", x)
         axes = x.ndim - len(self.input_shape)
         if axes not in (1, 2):
             inner = ", ".join(map(str, self.input_shape))
             raise InputError(f"x has shape {x.shape}, expected (T, {inner}) or (B, T, {inner})")
         if axes == 1:
-            y, last = self.unroll(x[None], None if a is None else np.asarray(a)[None])
+            y, last = self.unroll(x[None], None if a is None else rectangular("a", a)[None])
             return y[0], last[0]
         B, T = x.shape[:2]
         flat = self.inputs.check(
@@ -224,10 +233,12 @@ class Network(Frozen):
         return self.head(np.ascontiguousarray(a[:, start : start + last.hidden_size]))
 
     def _check_state(self, a: Floats, batch: int) -> Floats:
-        a = np.asarray(a, np.float32)
+        a = rectangular("a", a)
+        if a.dtype.kind not in "fiu":
+            raise InputError(f"a has type {a.dtype}, expected float32")
         if a.shape != (batch, self.state_size):
             raise InputError(f"a has shape {a.shape}, expected ({batch}, {self.state_size})")
-        return a
+        return a.astype(np.float32, copy=False)
 
     def _need_causal(self, what: str) -> None:
         if not self.causal:

@@ -50,6 +50,8 @@ def run_cell(
     h = np.empty((len(x), H), np.float32)
     projected_to = start = 0
     for wave in waves:
+        if not wave.size:
+            continue
         stop = start + wave.size
         if stop > projected_to:
             base, projected_to = start, min(len(x), max(stop, start + _BLOCK))
