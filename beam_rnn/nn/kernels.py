@@ -96,7 +96,8 @@ class _Plain:
         np.einsum("bk,nk->bn", x, self.W, out=out, optimize=False)
 
 
-def _layouts(W: Floats) -> Iterator[_Layout]:
+def layouts(W: Floats) -> Iterator[_Layout]:
+    """The candidates in the order in which they are tried; the last holds everywhere."""
     N, K = W.shape
     if K <= 600 and N >= 64:
         yield _Stacked(W, 64)
@@ -137,7 +138,7 @@ class Product:
     def __init__(self, W: Floats) -> None:
         shape = W.shape[0], W.shape[1]
         place = _chosen.get(shape)
-        for i, layout in enumerate(_layouts(W)):
+        for i, layout in enumerate(layouts(W)):
             if i == place or (place is None and (type(layout) is _Plain or _holds(layout, shape))):
                 self.layout = layout
                 _chosen[shape] = i
