@@ -1,0 +1,62 @@
+"""Contract 2, the answer does not depend on company, checked for one cell.
+
+Runs as a program too, for a process whose environment chooses other kernels of BLAS: it prints
+the layouts that were picked, and fails if a bit differs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from beam_rnn import nn
+from beam_rnn.nn.kernels import Product
+from tests.nn.models import CELLS, assert_same_bits, cell, inputs, normal, states
+
+SIZES = (5, 32, 64, 96, 200, 256)
+SHAPES = [(G * H, H) for G in (3, 4) for H in (5, 32, 64, 96)]
+MOST = 130
+
+
+def check_cell(kind: str, H: int, D: int = 40) -> None:
+    """Each of 130 streams steps to the same bits alone and in every batch of 1 to 130."""
+    net = nn.Network([cell(kind, D, H)])
+    x, a = inputs(net, MOST), states(net, MOST)
+    alone = np.concatenate([net.step(x[i : i + 1], a[i : i + 1])[1] for i in range(MOST)])
+    rng = np.random.default_rng(H)
+    for B in range(1, MOST + 1):
+        # Who is in the batch and where: a run of neighbours, or anybody in any order.
+        first = int(rng.integers(0, MOST - B + 1))
+        who = np.arange(first, first + B) if B % 2 else rng.permutation(MOST)[:B]
+        y, after = net.step(x[who], a[who])
+        assert_same_bits(after, alone[who])
+        assert_same_bits(y, alone[who, :H])
+
+
+def check_product(N: int, K: int, product: Product | None = None) -> None:
+    """The same for a bare product, up to beyond a tile."""
+    product = product or Product(normal(N, N, K))
+    most = product.tile * 2 + 3
+    x = normal(K, most, K, scale=1)
+    whole = product(x)
+    alone = np.concatenate([product(x[i : i + 1]) for i in range(most)])
+    assert_same_bits(alone, whole)
+    for n in {1, 2, 3, 7, 8, 9, 16, 17, product.tile - 1, product.tile, product.tile + 1, most - 1}:
+        for first in {0, 1, most - n}:
+            assert_same_bits(product(x[first : first + n]), whole[first : first + n])
+
+
+def picked(N: int, K: int) -> str:
+    product = Product(normal(0, N, K))
+    slabs = getattr(product.layout, "slabs", np.empty(0))
+    return f"{N}x{K} {type(product.layout).__name__} {slabs.shape[-1]} {product.tile}"
+
+
+if __name__ == "__main__":
+    for shape in SHAPES:
+        print(picked(*shape))
+    if "check" in sys.argv:
+        for size in (5, 32, 64):
+            for kind in CELLS:
+                check_cell(kind, size)
