@@ -28,7 +28,7 @@ from training.vocabulary import choose_vectors, count_words, make_table
 
 LABELS = ["O", "I-PER", "I-LOC", "I-ORG", "I-MISC"]  # without B-: see models/tag_names.md
 LOOKAHEAD = 2
-WORD_WIDTH = 80
+WORD_WIDTH = 72
 
 
 def main() -> None:

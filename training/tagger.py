@@ -15,7 +15,7 @@ State = tuple[tuple[jax.Array, jax.Array], ...]
 Sizes = dict[str, int]
 
 SIZES: Sizes = {
-    "shape": 8, "affix": 12, "letter": 25, "filters": 50, "hidden": 200, "cells": 2,
+    "shape": 8, "affix": 8, "letter": 25, "filters": 50, "hidden": 256, "cells": 1,
 }  # fmt: skip
 
 
