@@ -32,6 +32,8 @@ class Packed:
       end: (n,) whether the event is the last of its sequence.
       x: (n, ...) inputs of the network, or None where a feature makes them from ``inputs``.
       inputs: n values for the answers to echo, or None where x itself is the value.
+      origin: who made the pack, and number: which of its packs it is; a runner may swap two
+        packs that wait together (Prism brings them by their timestamps).
     """
 
     streams: list[bytes]
@@ -40,6 +42,8 @@ class Packed:
     end: Flags
     x: NDArray[Any] | None
     inputs: list[Any] | None
+    origin: int = 0
+    number: int = 0
 
     def __len__(self) -> int:
         return len(self.time)
@@ -52,6 +56,8 @@ class Packed:
             self.end[part],
             None if self.x is None else self.x[part],
             None if self.inputs is None else self.inputs[part],
+            self.origin,
+            self.number,
         )
 
     def encode(self, values: Callable[[list[Any]], bytes]) -> bytes:
@@ -60,6 +66,7 @@ class Packed:
             "streams": self.streams,
             "stream": self.stream.astype(np.uint32),
             "time": self.time,
+            "made": np.array([self.origin, self.number], np.int64),
         }
         if self.end.any():
             named["end"] = self.end
@@ -86,8 +93,9 @@ class Packed:
                 named.get("end", np.zeros(n, np.bool_)),
                 named.get("x"),
                 values(named["inputs"][0]) if "inputs" in named else None,
+                *named["made"].tolist(),
             )
-        except (KeyError, IndexError, AttributeError) as error:
+        except (KeyError, IndexError, AttributeError, TypeError) as error:
             raise StateError(f"a pack without its column {error}") from None
         lengths = {len(column) for column in (packed.stream, packed.end)}
         lengths |= {len(column) for column in (packed.x, packed.inputs) if column is not None}
@@ -121,3 +129,16 @@ def merge(packs: Sequence[Packed]) -> Packed:
         np.concatenate([pack.x for pack in packs if pack.x is not None])[order] if with_x else None,
         [inputs[i] for i in order.tolist()] if with_inputs else None,
     )
+
+
+def as_made(packs: Sequence[tuple[Any, Packed]]) -> list[tuple[Any, Packed]]:
+    """Puts (owner, pack) pairs of one owner and origin back in the order of their numbers."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, (owner, pack) in enumerate(packs):
+        places.setdefault((id(owner), pack.origin), []).append(place)
+    ordered = list(packs)
+    for mine in places.values():
+        by_number = sorted(mine, key=lambda place: packs[place][1].number)
+        for place, source in zip(mine, by_number, strict=True):
+            ordered[place] = packs[source]
+    return ordered

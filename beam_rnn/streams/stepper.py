@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from beam_rnn.errors import StateError
 from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
-from beam_rnn.streams import columns
+from beam_rnn.streams.answers import Answers, chosen
+from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.entries import Entries, latest_before
 from beam_rnn.streams.event import BadEvent
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
-from beam_rnn.streams.pack import Packed
+from beam_rnn.streams.pack import Packed, as_made
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
 from beam_rnn.streams.waves import Flags, by_stream, place_in_group, waves
 
-
-class Codec(NamedTuple):
-    """How keys and values are written: the coders of the events' collection."""
-
-    decode_key: Callable[[bytes], Any]
-    encode_value: Callable[[Any], bytes]
-    decode_value: Callable[[bytes], Any]
-
-
-@dataclass
-class Answers:
-    """Answers as columns, those of one stream in their order, and events that had none."""
-
-    name: list[Any] = field(default_factory=list)
-    home: list[Shard] = field(default_factory=list)
-    time: list[int] = field(default_factory=list)
-    input: list[Any] = field(default_factory=list)
-    label: list[Any] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
-    bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
-    waves: list[int] = field(default_factory=list)  # how many streams each wave stepped
+_CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
 
 
 class Stepper:
@@ -103,13 +82,13 @@ class Stepper:
           StateError: it is broken, or of another model or number of shards.
         """
         try:
-            shard.load(self.arena, log, self.tag, self._decode_pending)
+            shard.load(self.arena, log, self.tag, self.codec.decode_pending)
         except StateError as error:
             raise StateError(f"shard {shard.id}: {error}") from None
 
     def write(self, shard: Shard) -> tuple[bool, list[bytes]]:
         """What to do to the shard's log: whether to clear it, and the blocks to append then."""
-        return shard.write(self.arena, self.tag, self._encode_pending)
+        return shard.write(self.arena, self.tag, self.codec.encode_pending)
 
     def receive(self, shard: Shard, packed: Packed) -> None:
         """Adds events to those that wait to be stepped."""
@@ -123,12 +102,22 @@ class Stepper:
             return None
         return int(self.arena.last[self._rows(shard)].min()) + self.expire_after
 
-    def settle(self) -> Answers:
-        """Steps all events that wait."""
+    def settle(self) -> Iterator[Answers]:
+        """Steps all events that wait, a bounded number at a time."""
+        waiting, self.waiting, self.count = as_made(self.waiting), [], 0
+        chunk: list[tuple[Shard, Packed]] = []
+        count = 0
+        for shard, packed in waiting:
+            chunk.append((shard, packed))
+            count += len(packed)
+            if count >= _CHUNK:
+                yield self._settled(chunk)
+                chunk, count = [], 0
+        if chunk:
+            yield self._settled(chunk)
+
+    def _settled(self, waiting: list[tuple[Shard, Packed]]) -> Answers:
         answers = Answers()
-        waiting, self.waiting, self.count = self.waiting, [], 0
-        if not waiting:
-            return answers
         arena = self.arena
         rows = np.concatenate(
             [shard.rows_of(arena, packed.streams)[packed.stream] for shard, packed in waiting]
@@ -269,7 +258,7 @@ class Stepper:
                 kept = [self.arena.pending[row][-1] for row in unsaid.tolist()]
                 when, inputs = [time for time, _ in kept], [value for _, value in kept]
             y = self.network.readout(self.arena.a[unsaid])
-            self._answer(unsaid, when, inputs, y, steps[unsaid], answers)
+            self._say(unsaid, when, inputs, y, steps[unsaid], answers)
         self.arena.reset(rows)
 
     def _step(self, entries: Entries, answers: Answers) -> None:
@@ -295,7 +284,7 @@ class Stepper:
             at, step_at = np.arange(m), step
             times = entries.time.tolist()
             inputs = [] if self.per_sequence else list(map(entries.value, entries.source.tolist()))
-        usual = self.emit.change or self.emit.each and step_at % max(self.emit.each, 1) == 0
+        usual = self.emit.change or (self.emit.each and step_at % max(self.emit.each, 1) == 0)
         usual = np.broadcast_to(usual, at.shape)
         keep = np.flatnonzero(usual | entries.end[at]) if self.answers_last else np.arange(len(at))
         place = np.empty(m, np.int64)
@@ -307,7 +296,7 @@ class Stepper:
         else:
             chosen = keep.tolist()
             when, what = [times[i] for i in chosen], [inputs[i] for i in chosen]
-        self._answer(row[at[keep]], when, what, y, step_at[keep], answers)
+        self._say(row[at[keep]], when, what, y, step_at[keep], answers)
 
         lasts = np.append(np.flatnonzero(first)[1:], m) - 1
         over = entries.end[lasts]
@@ -345,7 +334,7 @@ class Stepper:
         places = np.array(at, np.int64)
         return places, step[places] - self.lookahead, times, inputs
 
-    def _answer(
+    def _say(
         self,
         rows: Ints,
         times: list[int],
@@ -355,33 +344,16 @@ class Stepper:
         answers: Answers,
     ) -> None:
         """Adds answers about ``rows``, those of a row together and in their order."""
-        if y.shape[1] == 1:  # one output: the probability of the second of two classes
-            index = (y[:, 0] >= 0.5).astype(np.int64)
-            score = y[:, 0]
-        else:
-            index = y.argmax(axis=1)
-            score = y[np.arange(len(y)), index]
+        label, score = chosen(y)
         keep: Sequence[int] = range(len(rows))
         if self.emit.change and len(rows):
             first = np.r_[True, rows[1:] != rows[:-1]]
-            said = np.where(first, self.arena.label[rows], np.r_[-1, index[:-1]])
-            changed = (index != said) | (steps == 1)
-            lasts = np.flatnonzero(np.r_[first[1:], True])
-            self.arena.label[rows[lasts]] = index[lasts]
-            keep = np.flatnonzero(changed).tolist()
-        labels = self.network.labels if y.shape[1] > 1 else None
-        arena = self.arena
-        row_list, index_list = rows.tolist(), index.tolist()
-        score_list, step_list = score.tolist(), steps.tolist()
-        for i in keep:
-            row = row_list[i]
-            answers.name.append(arena.names[row])
-            answers.home.append(arena.home[row])
-            answers.time.append(times[i])
-            answers.input.append(inputs[i])
-            answers.label.append(labels[index_list[i]] if labels else index_list[i])
-            answers.score.append(score_list[i])
-            answers.step.append(step_list[i])
+            said = np.where(first, self.arena.label[rows], np.r_[-1, label[:-1]])
+            keep = np.flatnonzero((label != said) | (steps == 1)).tolist()
+            lasts = np.append(np.flatnonzero(first)[1:], len(rows)) - 1
+            self.arena.label[rows[lasts]] = label[lasts]
+        names = self.network.labels if y.shape[1] > 1 else None
+        answers.add(self.arena, keep, rows, times, inputs, label, score, steps, names)
 
     def _release(self, rows: Ints) -> None:
         """Frees the rows of streams that have no sequence."""
@@ -392,14 +364,3 @@ class Stepper:
             gone = np.array(over, np.int64)
             arena.reset(gone)
             arena.release(gone)
-
-    def _encode_pending(self, pending: list[Any]) -> bytes:
-        times = np.array([time for time, _ in pending], np.int64)
-        return columns.encode(
-            {"time": times, "input": [self.codec.encode_value(value) for _, value in pending]}
-        )
-
-    def _decode_pending(self, data: bytes) -> list[Any]:
-        named = columns.decode(data)
-        inputs = map(self.codec.decode_value, named["input"])
-        return list(zip(named["time"].tolist(), inputs, strict=True))

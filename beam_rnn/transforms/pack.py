@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,6 +22,8 @@ from beam_rnn.transforms.metrics import METRICS
 FAILED = "failed"
 _EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
 _BYTES = 32 << 20
+_PROCESS = int.from_bytes(os.urandom(5), "little")
+_packs = itertools.count()  # of this process: its threads may take turns with one source
 _KNOWN_KEYS = 100_000  # keys whose shard a worker remembers
 
 
@@ -72,6 +76,7 @@ class PackEvents(beam.DoFn):
         width = int(np.prod(self.inputs.shape, dtype=np.int64)) * 8
         self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
         self.known: dict[Any, tuple[bytes, int]] = {}
+        self.origin = _PROCESS << 22 | os.getpid()
 
     def start_bundle(self) -> None:
         self.held: dict[tuple[int, Any], _Lists] = {}
@@ -124,6 +129,7 @@ class PackEvents(beam.DoFn):
                 METRICS.failed.inc()
                 yield beam.pvalue.TaggedOutput(FAILED, failed)
             if len(packed):
+                packed.origin, packed.number = self.origin, next(_packs)
                 data = packed.encode(self.values_coder.encode)
                 yield create((shard, data), int(packed.time.min()), (window,))
 

@@ -18,17 +18,21 @@ from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import create
 
+from beam_rnn.streams.answers import Answers
+from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Answers, Codec, Stepper
+from beam_rnn.streams.stepper import Stepper
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED
 
-_EVENTS = 16_384  # events that wait before they are stepped, whatever the bundle
+_EVENTS = 16_384  # sorted events that are stepped at once
+_WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
+_WAITING_BYTES = 64 << 20
 _HELD = 1 << 20  # sorted events that wait for those of other shards
 
 
@@ -78,6 +82,10 @@ class _Steps(beam.DoFn):
         packed = Packed.decode(data, lambda values: list(self.decode_values(values)))
         METRICS.events.inc(len(packed))
         return packed
+
+    def _settled(self) -> Iterator[Any]:
+        for answers in self.stepper.settle():
+            yield from self._outputs(answers)
 
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
@@ -137,7 +145,7 @@ class StepSorted(_Steps):
         for start in range(0, longest, share):
             for shard, packed in held:
                 stepper.receive(shard, packed[start : start + share])
-            yield from self._outputs(stepper.settle())
+            yield from self._settled()
         for shard, _ in held:
             yield from self._outputs(stepper.close(shard, None))
         stepper.clear()
@@ -163,6 +171,7 @@ class StepEvents(_Steps):
 
     def start_bundle(self) -> None:
         self.open: dict[tuple[int, Any], _Open] = {}
+        self.bytes = 0
         self.stepper.clear()
 
     def process(
@@ -179,8 +188,10 @@ class StepEvents(_Steps):
         number, data = element
         opened = self._opened(number, window, log, timer)
         self.stepper.receive(opened.shard, self._unpack(data))
-        if self.stepper.count >= _EVENTS:
-            return self._outputs(self.stepper.settle())
+        self.bytes += len(data)
+        if self.stepper.count >= _WAITING or self.bytes >= _WAITING_BYTES:
+            self.bytes = 0
+            return self._settled()
         return ()
 
     def _opened(self, number: int, window: Any, log: Any, timer: Any) -> _Open:
@@ -194,7 +205,7 @@ class StepEvents(_Steps):
         return opened
 
     def finish_bundle(self) -> Iterator[Any]:
-        yield from self._outputs(self.stepper.settle())
+        yield from self._settled()
         for opened in self.open.values():
             self._write(opened)
         self.start_bundle()
@@ -235,7 +246,7 @@ class StepEventsUntilTheyEnd(StepEvents):
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterator[Any]:
         opened = self._opened(number, window, log, timer)
-        yield from self._outputs(self.stepper.settle())
+        yield from self._settled()
         over = fired.micros >= opened.shard.window[1]
         yield from self._outputs(self.stepper.close(opened.shard, None if over else fired.micros))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import beam_rnn as rnn
-from tests.runners.harness import Runner
+from tests.runners.harness import TIMERS, Runner
 from tests.runners.sources import Event, replay
 
 D, C = 6, 5
@@ -69,6 +69,7 @@ def expected(
     net: rnn.Network, events: list[Event], lookahead: int = 0
 ) -> dict[str, list[tuple[Any, ...]]]:
     """What each stream answers, by `unroll` of the whole of it: (label, score, step, time)."""
+    assert net.labels is not None
     by_stream = defaultdict(list)
     for key, x, time in events:
         by_stream[key].append((x, time))
@@ -125,8 +126,6 @@ def test_the_echo_is_the_input(runner: Runner) -> None:
 
 
 def test_bounded_input_is_stepped_in_event_time(runner: Runner) -> None:
-    if runner.name == "BundleBasedDirectRunner":
-        pytest.skip("its replay is unbounded only: TestStream is its only source with times")
     net = network(lookahead=2)
     events = interleaved(streams(50, 20, seed=9), seed=9)
     shuffled = random.Random(9).sample(events, len(events))
@@ -144,6 +143,7 @@ def test_bounded_input_is_stepped_in_event_time(runner: Runner) -> None:
 def test_an_end_begins_anew_and_classifies(runner: Runner) -> None:
     """Five sequences on each key, one behind the other, each of which ends by itself."""
     net = network(lookahead=1)
+    assert net.labels is not None
     draw = np.random.default_rng(3)
     sequences = {
         f"key {k}": [
@@ -208,4 +208,61 @@ def test_bad_events_leave_and_the_others_go_on(runner: Runner) -> None:
     assert {event.reason for event, _ in failed} == {
         "InputError: x has NaN or infinite values",
         f"InputError: x has shape ({D + 1},), expected ({D},)",
+    }
+
+
+@pytest.mark.parametrize("runner", TIMERS, indirect=True)
+def test_idle_streams_expire(runner: Runner) -> None:
+    """Two sessions on each stream, an hour apart; the second ends by its timer alone."""
+    net = network()
+    assert net.labels is not None
+    sequences = streams(40, 6, seed=8)
+    first = interleaved(sequences, seed=8)
+    second = [(key, x, time + 7200) for key, x, time in first]
+    beat = [
+        ("beat", np.zeros(D, np.float32), 20_000.0),
+        ("beat", np.zeros(D, np.float32), 30_000.0),
+    ]
+    collected = runner.collect_windowed(
+        lambda p: (
+            p
+            | replay([*cut(first, 8), *cut(second, 8), beat[:1], beat[1:]])
+            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
+            | rnn.Classify(net, expire_after=3600, shards=3)
+        ),
+        streaming=True,
+    )
+    lasts = {key: time for key, _, time in first}
+    wanted = []
+    for key, xs in sequences.items():
+        y = net.unroll(xs)[0][-1]
+        answer = (net.labels[y.argmax()], float(y.max()), len(xs))
+        wanted += [(key, answer, lasts[key] + wait) for wait in (3600.0, 10_800.0)]
+    found = [(key, tuple(answer), time) for (key, answer), time, _ in collected if key != "beat"]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_each_window_has_states_of_its_own(runner: Runner) -> None:
+    net = network()
+    assert net.labels is not None
+    events = interleaved(streams(20, 15, seed=6), seed=6)
+    collected = runner.collect_windowed(
+        lambda p: (
+            p
+            | replay(cut(events, 6), bounded=not runner.unbounded)
+            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
+            | beam.WindowInto(beam.window.FixedWindows(40))
+            | rnn.Tag(net, shards=4)
+        ),
+        streaming=runner.unbounded,
+    )
+    windows: dict[Any, list[Event]] = defaultdict(list)
+    for event in events:
+        windows[event[2] // 40].append(event)
+    found: dict[Any, list[Any]] = defaultdict(list)
+    for row in collected:
+        assert row[2].start <= row[1] < row[2].end
+        found[float(row[2].start) // 40].append(row)
+    assert {number: by_step(rows) for number, rows in found.items()} == {
+        number: expected(net, mine) for number, mine in windows.items()
     }

@@ -7,10 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Codec, Stepper
+from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
 from tests.streams.test_stepper import NET
 
@@ -135,7 +136,7 @@ def test_any_cut_gives_the_inputs_of_the_whole(
             [digits for _, _, digits, _ in chunk],
         )
         stepper.receive(shard, pack)
-        said = stepper.settle()
+        (said,) = stepper.settle()
         columns = (said.time, said.input, said.label, said.score, said.step)
         for name, *answer in zip(said.name, *columns, strict=True):
             answers[name].append(Said(*answer))

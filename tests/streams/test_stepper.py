@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 import beam_rnn as rnn
 from beam_rnn.errors import StateError
+from beam_rnn.streams.answers import Answers
+from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Answers, Codec, Stepper
+from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
 
 CODEC = Codec(bytes.decode, lambda value: b"%d" % value, int)
@@ -79,7 +81,8 @@ class Job:
                 parts[shard_of(event.stream.encode(), self.shards)].append(event)
             for number, events in parts.items():
                 stepper.receive(shard(number), packed(events))
-            self._keep(stepper.settle())
+            for answers in stepper.settle():
+                self._keep(answers)
         for number in list(self.logs) if watermark >= 0 else ():
             due = stepper.due(shard(number))
             if due is not None and due <= watermark:
@@ -194,7 +197,7 @@ def test_ended_streams_leave_no_byte_and_no_row() -> None:
     for start in range(0, 100_000, 1000):
         events = [Event(f"s{i}", i, i % 10, True) for i in range(start, start + 1000)]
         stepper.receive(shard, packed(events))
-        assert len(stepper.settle().name) == 1000
+        assert sum(len(answers.name) for answers in stepper.settle()) == 1000
     assert len(stepper.arena.a) <= 1500
     assert stepper.write(shard) == (False, [])
 
@@ -212,10 +215,10 @@ def test_a_log_is_written_anew_before_it_grows() -> None:
 def test_the_state_of_another_number_of_shards_is_refused() -> None:
     job = Job(4, emit=Emit.of("each"))
     job.bundle([[Event("a", 0, 1, False)]])
-    job.shards = 5
+    ((number, log),) = job.logs.items()
+    stepper = Stepper(NET, 5, CODEC, emit=Emit.of("each"))
     with pytest.raises(StateError, match=r"state of 4 shards, but shards=5.*set shards=4"):
-        for number in list(job.logs):
-            Stepper(NET, 5, CODEC, emit=Emit.of("each")).load(Shard(number), job.logs[number])
+        stepper.load(Shard(number), log)
 
 
 def test_the_state_of_another_model_is_refused() -> None:
