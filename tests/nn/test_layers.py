@@ -50,7 +50,7 @@ def test_an_embedding_refuses_other_ids(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     n=st.integers(0, 9),
     C=st.integers(1, 40),
@@ -99,7 +99,7 @@ def test_activations_are_stable() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     n=st.integers(0, 3),
     L=st.integers(1, 8),

@@ -252,7 +252,7 @@ def check_waves(net: nn.Network, R: int, waves: list[Wave], seed: int = 0) -> No
 
 
 @pytest.mark.parametrize("name", WITH_STATE)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(case=interleaved(), seed=st.integers(0, 99))
 def test_waves_are_the_streams_one_by_one(
     name: str, case: tuple[int, list[Wave]], seed: int
@@ -265,12 +265,12 @@ def test_long_waves_are_the_streams_one_by_one(name: str) -> None:
     """More rows than the input half is computed for at once, in one wave and in many."""
     rng = np.random.default_rng(0)
     waves = []
-    for m in (1, 700, 3, 650, 650, 48, 0, 2, 690, 700, 1):
-        rows: Any = slice(0, m) if m % 2 else rng.permutation(700)[:m]
-        fresh = np.arange(700)[rows][::7]
+    for m in (1, 300, 3, 255, 290, 48, 0, 2, 299, 300, 281, 290, 1):
+        rows: Any = slice(0, m) if m % 2 else rng.permutation(300)[:m]
+        fresh = np.arange(300)[rows][::7]
         waves.append(Wave(rows, m, fresh if m > 2 else None))
-    check_waves(NETWORKS[name], 700, waves)
-    check_waves(NETWORKS["LSTM"], 3000, [Wave(slice(0, 1), 1), Wave(rng.permutation(3000), 3000)])
+    check_waves(NETWORKS[name], 300, waves)
+    check_waves(NETWORKS["LSTM"], 2100, [Wave(slice(0, 1), 1), Wave(rng.permutation(2100), 2100)])
 
 
 def test_rows_that_do_not_step_stay() -> None:

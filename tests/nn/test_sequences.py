@@ -75,7 +75,7 @@ def decoded(draw: st.DrawFn) -> tuple[nn.CRF, np.ndarray]:
     return nn.CRF(array(C, C), start, end), array(B, T, C).astype(np.float32)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(decoded())
 def test_viterbi_finds_the_best_of_all_paths(case: tuple[nn.CRF, np.ndarray]) -> None:
     layer, x = case
