@@ -46,8 +46,8 @@ def closes_windows(events: PCollection[Any]) -> bool:
 
 
 def _all(options: PipelineOptions) -> dict[str, Any]:
-    """Known and unknown options; the job server's own are unknown to the SDK."""
-    found: dict[str, Any] = dict(options.get_all_options(drop_default=True))
+    """All options that were given; the job server's own are unknown to the SDK's parsers."""
+    found: dict[str, Any] = dict(getattr(options, "_all_options", {}))
     flags = list(getattr(options, "_flags", None) or [])
     for place, flag in enumerate(flags):
         if isinstance(flag, str) and flag.startswith("--"):
