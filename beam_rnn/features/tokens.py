@@ -83,7 +83,7 @@ def tokenize(value: str, memory: bytes) -> tuple[list[Token], bytes]:
     text = _decode(memory) + value
     tokens: list[Token] = []
     done = 0
-    for run in _RUN.finditer(text):
+    for run in _RUN.finditer(text, 0, len(text.rstrip())):  # linear, however much white space
         if run.end() == len(text) and len(run[2]) < LONGEST:
             break  # more of it may come
         _append_run(run[2], run[1], tokens)

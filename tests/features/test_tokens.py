@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,15 @@ def test_a_run_that_never_ends_is_cut() -> None:
 def test_white_space_that_never_ends_is_dropped() -> None:
     _, memory = Tokenizer().feed(" " * 10_000, b"")
     assert memory == b" " * LONGEST
+
+
+@pytest.mark.parametrize(
+    "piece", [" ", "a", "a-", ".", "a.", "1,", "@", "a@", "n't", "'", "e\u0301"]
+)
+def test_time_grows_with_the_text_alone(piece: str) -> None:
+    start = time.process_time()
+    tokens_of([piece * (200_000 // len(piece))])
+    assert time.process_time() - start < 10  # seconds; a quadratic search would take minutes
 
 
 def test_a_word_waits_for_its_end() -> None:
