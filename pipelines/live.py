@@ -166,6 +166,8 @@ def _tail(tokens: list[tuple[str, str]], width: int) -> Text:
         if length > width:
             break
         parts.append((line, kind))
+    if parts:
+        parts[-1] = (parts[-1][0].lstrip(), parts[-1][1])
     return Text.assemble(*((text, STYLES.get(kind, "")) for text, kind in reversed(parts)))
 
 

@@ -113,7 +113,7 @@ def test_many_streams_are_counted_and_the_latest_kept(monkeypatch: pytest.Monkey
 
 def test_names_are_coloured() -> None:
     with live.shown(console(terminal=False), view=False) as board:
-        tell("a", ("Anne", "B-PER"), ("in", "O"))
+        tell("a", ("Miss", "O"), ("Anne", "B-PER"), ("in", "O"))
     screen = console(terminal=True)
     screen.print(board)
     assert "\x1b[1;96m Anne\x1b[0m" in text_of(screen)
