@@ -42,7 +42,8 @@ def test_any_cut_gives_the_same_rows(text: str, places: list[int]) -> None:
 @given(st.text(min_size=1))
 def test_rows_fit_their_columns(word: str) -> None:
     row = WORDS.row(word)
-    assert (row.shape, row.dtype) == ((WORDS.width,), np.int64)
+    assert row.shape == (WORDS.width,)
+    assert row.dtype == np.int64
     sizes = [size for n, size in WORDS.columns for _ in range(n)]
     assert len(sizes) == WORDS.width
     assert (row >= 0).all()
@@ -129,7 +130,8 @@ def test_hashes_are_the_same_in_every_process() -> None:
 
 def test_rows_of_words() -> None:
     rows = WORDS.rows(["The", "end"])
-    assert (rows.shape, rows.dtype) == ((2, WORDS.width), np.int64)
+    assert rows.shape == (2, WORDS.width)
+    assert rows.dtype == np.int64
     assert WORDS.rows([]).shape == (0, WORDS.width)
 
 

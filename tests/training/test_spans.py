@@ -32,7 +32,7 @@ def test_only_exact_spans_of_the_right_type_count() -> None:
     # right: PER and the last LOC; the other LOC has the wrong type, ORG the wrong end
     table = score([(gold, found)])
     assert table["PER"] == Figures(100.0, 100.0, 100.0, 1, 1)
-    assert table["LOC"] == (100.0, 50.0, pytest.approx(200 / 3), 2, 1)
+    assert list(table["LOC"]) == pytest.approx([100.0, 50.0, 200 / 3, 2, 1])
     assert table["ORG"] == Figures(0.0, 0.0, 0.0, 1, 2)
     assert table["all"] == Figures(50.0, 50.0, 50.0, 4, 4)
 
