@@ -27,6 +27,7 @@ import numpy as np
 from beam_rnn.nn.parameters import Floats
 
 _SMALL = 1_000_000  # T * K * nb up to which OpenBLAS multiplies without packing
+_ONE_THREAD = 4 * 65536  # rows * columns * K up to which OpenBLAS uses one thread
 
 
 class _Layout(Protocol):
@@ -72,16 +73,27 @@ class _Stacked:
 
 
 class _Fixed:
-    """Tiles of exactly ``rows`` rows, filled up with zeros, features first."""
+    """Tiles of exactly ``rows`` rows, filled up with zeros, features first.
+
+    W is cut into parts so small that BLAS uses one thread: more would make the bits depend on the
+    number of cores, and on a busy machine wait far longer for each other than they compute.
+    """
 
     def __init__(self, W: Floats, rows: int) -> None:
-        self.W = W
+        N, K = W.shape
+        most = max(3, _ONE_THREAD // (K * rows))
+        self.parts = np.array_split(W, -(-N // most))
         self.rows = rows
 
     def __call__(self, x: Floats, out: Floats) -> None:
-        tile = np.zeros((self.W.shape[1], self.rows), np.float32)
-        tile[:, : len(x)] = x.T
-        out[:] = np.matmul(self.W, tile)[:, : len(x)].T
+        n, K = x.shape
+        tile = np.zeros((K, self.rows), np.float32)
+        tile[:, :n] = x.T
+        start = 0
+        for W in self.parts:
+            stop = start + len(W)
+            out[:, start:stop] = np.matmul(W, tile)[:, :n].T
+            start = stop
 
 
 class _Plain:
@@ -101,7 +113,8 @@ def layouts(W: Floats) -> Iterator[_Layout]:
     N, K = W.shape
     if K <= 600 and N >= 64:
         yield _Stacked(W, 64)
-    yield _Stacked(W, 32)
+    if 4 * K * 32 <= _SMALL:
+        yield _Stacked(W, 32)
     yield _Fixed(W, 16)
     yield _Fixed(W, 8)
     yield _Plain(W)
