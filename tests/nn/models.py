@@ -69,9 +69,9 @@ def networks() -> dict[str, nn.Network]:
             [
                 nn.Dense(normal(19, 4, D), normal(20, 4), "relu"),
                 cell("GRU before", 4, 7),
-                cell("RNN tanh", 7, 5),
+                cell("LSTM", 7, 5),
                 nn.Dense(normal(21, 8, 5), normal(22, 8)),
-                cell("LSTM", 8, H),
+                cell("RNN tanh", 8, H),
                 dense,
             ]
         ),

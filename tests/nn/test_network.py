@@ -83,10 +83,10 @@ def test_lookahead_is_for_who_feeds_the_network() -> None:
 
 def test_sizes_and_the_initial_state() -> None:
     net = NETWORKS["stack"]
-    assert net.state_size == 7 + 5 + 2 * 6
+    assert net.state_size == 7 + 2 * 5 + 6
     assert net.output_size == 3
     a = net.initial_state(4)
-    assert_same_bits(a, np.zeros((4, 24), np.float32))
+    assert_same_bits(a, np.zeros((4, 23), np.float32))
     a[0] = 1  # each its own
     assert not net.initial_state(4).any()
     x = inputs(net, 4, 3)
