@@ -26,7 +26,8 @@ def check_cell(kind: str, H: int, D: int = 40) -> None:
     x, a = inputs(net, MOST), states(net, MOST)
     alone = np.concatenate([net.step(x[i : i + 1], a[i : i + 1])[1] for i in range(MOST)])
     rng = np.random.default_rng(H)
-    for B in range(1, MOST + 1):
+    large = (*range(1, 25), *range(25, MOST + 1, 5))  # where a step takes long
+    for B in range(1, MOST + 1) if H < 200 else large:
         # Who is in the batch and where: a run of neighbours, or anybody in any order.
         first = int(rng.integers(0, MOST - B + 1))
         who = np.arange(first, first + B) if B % 2 else rng.permutation(MOST)[:B]
