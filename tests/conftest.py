@@ -7,8 +7,12 @@ import pytest
 from hypothesis import settings
 
 # Pipelines take as long as they take; CI must not find a different example each time.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# BEAM_RNN_EXAMPLES=100000 looks at more histories than a test run has time for.
+EXAMPLES = int(os.environ.get("BEAM_RNN_EXAMPLES", "100"))
+settings.register_profile("default", deadline=None, max_examples=EXAMPLES)
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, print_blob=True, max_examples=EXAMPLES
+)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

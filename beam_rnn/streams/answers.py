@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,41 +14,74 @@ from beam_rnn.streams.shard import Arena, Shard
 
 @dataclass
 class Answers:
-    """Answers as columns, those of one stream in their order, and events that had none."""
+    """n answers as columns, those of one stream in their order, and events that had none.
 
-    name: list[Any] = field(default_factory=list)
-    home: list[Shard] = field(default_factory=list)
-    time: list[int] = field(default_factory=list)
+    Attributes:
+      names: the keys of the streams that answer.
+      homes: their shards.
+      stream: (n,) which of them an answer is of.
+      time: (n,) microseconds.
+      label: (n,) indices of classes.
+      score: (n,) float32, y of the label.
+      step: (n,) places in their sequences, from 1.
+      input: what n answers echo; empty for answers about sequences.
+      bad: events that were not stepped, each with its shard and time.
+      waves: how many streams each wave stepped.
+    """
+
+    names: list[Any]
+    homes: list[Shard]
+    stream: Ints
+    time: Ints
+    label: Ints
+    score: Floats
+    step: Ints
+    input: list[Any]
+    bad: list[tuple[Shard, int, BadEvent]]
+    waves: list[int]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass
+class Said:
+    """Collects answers while their streams have rows in the arena."""
+
     input: list[Any] = field(default_factory=list)
-    label: list[Any] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
     bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
-    waves: list[int] = field(default_factory=list)  # how many streams each wave stepped
+    waves: list[int] = field(default_factory=list)
+    _parts: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add(
-        self,
-        arena: Arena,
-        keep: Sequence[int],
-        rows: Ints,
-        times: list[int],
-        inputs: list[Any],
-        label: Ints,
-        score: Floats,
-        steps: Ints,
-        names: Sequence[str] | None,
+        self, rows: Ints, time: Ints, label: Ints, score: Floats, step: Ints, input: list[Any]
     ) -> None:
-        """Adds those of n answers whose places are in ``keep``."""
-        row_list, label_list = rows.tolist(), label.tolist()
-        score_list, step_list = score.tolist(), steps.tolist()
-        kept = [row_list[i] for i in keep]
-        self.name += [arena.names[row] for row in kept]
-        self.home += [arena.home[row] for row in kept]
-        self.time += [times[i] for i in keep]
-        self.input += [inputs[i] for i in keep]
-        self.label += [names[label_list[i]] if names else label_list[i] for i in keep]
-        self.score += [score_list[i] for i in keep]
-        self.step += [step_list[i] for i in keep]
+        """Adds answers about rows, those of a row in their order."""
+        self._parts.append((rows, time, label, score, step))
+        self.input += input
+
+    def answers(self, arena: Arena) -> Answers:
+        """All that was said; before the rows are given back."""
+        ints = np.zeros(0, np.int64)
+        nothing = (ints, ints, ints, np.zeros(0, np.float32), ints)
+        rows, time, label, score, step = (
+            np.concatenate(parts) for parts in zip(nothing, *self._parts, strict=True)
+        )
+        rows, stream = np.unique(rows, return_inverse=True)
+        each = rows.tolist()
+        homes = [home for home in (arena.home[row] for row in each) if home is not None]
+        return Answers(
+            names=arena.names(each),
+            homes=homes,
+            stream=stream,
+            time=time,
+            label=label,
+            score=score,
+            step=step,
+            input=self.input,
+            bad=self.bad,
+            waves=self.waves,
+        )
 
 
 def chosen(y: Floats) -> tuple[Ints, Floats]:

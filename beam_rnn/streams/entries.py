@@ -59,6 +59,14 @@ class Entries:
             return self.inputs[source]
         return self.x[source] if self.x.ndim > 1 else int(self.x[source])
 
+    def values(self, sources: Ints) -> list[Any]:
+        """What answers echo."""
+        if self.inputs is not None:
+            inputs = self.inputs
+            return [inputs[i] for i in sources.tolist()]
+        x = self.x[sources]
+        return list(x) if x.ndim > 1 else x.tolist()
+
     def ordered_x(self, order: Ints) -> NDArray[Any]:
         """The inputs of the entries ``order``; those of pads are zero."""
         x = self.x

@@ -12,6 +12,7 @@ from beam_rnn.streams.state import Block, Tag
 
 NEVER = np.iinfo(np.int64).min  # the last event time of a stream that has had none
 _SPARE = 64  # stale rows that a log may hold however few of its streams live
+_COLUMNS = (("steps", 0), ("last", NEVER), ("label", -1))
 
 
 class Arena:
@@ -22,12 +23,12 @@ class Arena:
       steps: (R,) inputs read in the present sequence; 0: no sequence.
       last: (R,) microseconds, the latest event time of the stream.
       label: (R,) index of the label last emitted, or -1.
-      memory: R byte strings, what the stream's feature remembers.
-      pending: R lists of events that wait for their answer.
-      streams: R keys as bytes.
-      names: R keys.
-      home: R shards.
       stored: (R,) whether the log of the shard has the stream.
+      memory: R byte strings, what the stream's feature remembers.
+      pending: R lists of events that wait for their answer, their bytes as they were in the
+        log until somebody asks, or None.
+      streams: R keys as bytes.
+      home: R shards, or None where a row is free.
     """
 
     def __init__(self, state_size: int, decode_key: Callable[[bytes], Any]) -> None:
@@ -36,60 +37,62 @@ class Arena:
         self.last: Ints = np.zeros(0, np.int64)
         self.label: Ints = np.zeros(0, np.int64)
         self.stored = np.zeros(0, np.bool_)
-        self.touched = np.zeros(0, np.bool_)
         self.memory: list[bytes] = []
-        self.pending: list[list[Any]] = []
+        self.pending: list[list[Any] | bytes | None] = []
         self.streams: list[bytes] = []
-        self.names: list[Any] = []
-        self.home: list[Shard] = []
-        self.free: list[int] = []
-        self.decode_key = decode_key
+        self.home: list[Shard | None] = []
+        self._names: list[Any] = []
+        self._free: list[int] = []
+        self._decode_key = decode_key
+
+    def names(self, rows: Sequence[int]) -> list[Any]:
+        """The keys of rows; each is decoded once."""
+        names = self._names
+        for row in set(rows):
+            if names[row] is None:
+                names[row] = self._decode_key(self.streams[row])
+        return [names[row] for row in rows]
 
     def take(self, streams: Sequence[bytes], shard: Shard) -> list[int]:
         """Gives each stream a row, all zero."""
-        missing = len(streams) - len(self.free)
+        missing = len(streams) - len(self._free)
         if missing > 0:
             self._grow(max(missing, len(self.streams) // 2))
-        rows = [self.free.pop() for _ in streams]
+        rows = [self._free.pop() for _ in streams]
         for row, stream in zip(rows, streams, strict=True):
             self.streams[row] = stream
-            self.names[row] = self.decode_key(stream)
             self.home[row] = shard
         return rows
-
-    def release(self, rows: Ints) -> None:
-        """Takes back rows that were reset; their streams are gone from their shards."""
-        for row in rows.tolist():
-            self.home[row].drop(self.streams[row], bool(self.stored[row]))
-        self.stored[rows] = False
-        self.touched[rows] = False
-        self.free.extend(rows.tolist())
 
     def reset(self, rows: Ints) -> None:
         """Ends the sequences of ``rows``: nothing of them remains."""
         self.a[rows] = 0
-        self.steps[rows] = 0
-        self.last[rows] = NEVER
-        self.label[rows] = -1
+        for name, value in _COLUMNS:
+            getattr(self, name)[rows] = value
         for row in rows.tolist():
             self.memory[row] = b""
-            self.pending[row] = []
+            self.pending[row] = None
+
+    def release(self, rows: Ints) -> None:
+        """Takes back rows that were reset."""
+        self.stored[rows] = False
+        for row in rows.tolist():
+            self.home[row] = self._names[row] = None
+        self._free.extend(rows.tolist())
 
     def _grow(self, more: int) -> None:
         old = len(self.streams)
         self.a = np.concatenate([self.a, np.zeros((more, self.a.shape[1]), np.float32)])
-        for name, value in (("steps", 0), ("last", NEVER), ("label", -1)):
+        for name, value in _COLUMNS:
             column = np.full(more, value, np.int64)
             setattr(self, name, np.concatenate([getattr(self, name), column]))
-        for name in ("stored", "touched"):
-            column_b = np.zeros(more, np.bool_)
-            setattr(self, name, np.concatenate([getattr(self, name), column_b]))
+        self.stored = np.concatenate([self.stored, np.zeros(more, np.bool_)])
         self.memory += [b""] * more
-        self.pending += [[] for _ in range(more)]
         self.streams += [b""] * more
-        self.names += [None] * more
-        self.home += [Shard.NOWHERE] * more
-        self.free += range(old + more - 1, old - 1, -1)  # rows are given out ascending
+        self.pending += [None] * more
+        self.home += [None] * more
+        self._names += [None] * more
+        self._free += range(old + more - 1, old - 1, -1)  # rows are given out ascending
 
 
 class Shard:
@@ -99,92 +102,137 @@ class Shard:
       id: the shard's number.
       window: what the caller keeps of its window.
       rows: the row of each stream.
+      etag: what the caller knows the state by when it keeps the rows, or b"".
+      size: bytes of the log, as the caller counts them.
+      changed: rows that the present bundle may have changed.
     """
-
-    NOWHERE: Shard
 
     def __init__(self, id: int, window: Any = None) -> None:
         self.id = id
         self.window = window
         self.rows: dict[bytes, int] = {}
-        self.gone: set[bytes] = set()
-        self.serial = 0
-        self.logged = 0
+        self.etag = b""
+        self.size = 0
+        self.changed: list[Ints] = []
+        self._gone: set[bytes] = set()
+        self._serial = 0
+        self._logged = 0
 
     def load(
         self,
         arena: Arena,
         log: Iterable[bytes],
         tag: Tag,
-        pending: Callable[[bytes], list[Any]],
-    ) -> None:
+    ) -> bool:
         """Reads the log into the arena; a bag has no order, so blocks come by their serials.
+
+        Returns:
+          Whether the log says that a tag of the state is kept beside it.
 
         Raises:
           StateError: a block is broken, or of another model or number of shards.
         """
         blocks = [Block.decode(data, tag, arena.a.shape[1]) for data in log]
         for block in sorted(blocks, key=lambda block: block.serial):
-            self.serial = block.serial
-            self.logged += len(block.streams) + len(block.ended)
+            self._serial = block.serial
+            self._logged += len(block.streams) + len(block.ended)
             ended = [self.rows[stream] for stream in block.ended if stream in self.rows]
             if ended:
-                arena.reset(np.array(ended))
-                arena.release(np.array(ended))
-                self.gone.clear()  # the log knows
+                self.drop(arena, np.array(ended))
+                self._gone.clear()  # the log knows
             rows = self.rows_of(arena, block.streams)
             arena.a[rows] = block.a
             arena.steps[rows] = block.steps
             arena.last[rows] = block.last
             arena.label[rows] = block.label
             arena.stored[rows] = True
-            for row, memory, waiting in zip(
-                rows.tolist(), block.memory, block.pending, strict=True
-            ):
-                arena.memory[row] = memory
-                arena.pending[row] = pending(waiting) if waiting else []
+            if any(block.memory) or any(block.pending):
+                for row, memory, waiting in zip(
+                    rows.tolist(), block.memory, block.pending, strict=True
+                ):
+                    arena.memory[row] = memory
+                    arena.pending[row] = waiting or None
+        self.changed.clear()
+        return any(block.tagged for block in blocks)
 
     def rows_of(self, arena: Arena, streams: Sequence[bytes]) -> Ints:
-        """The rows of streams; those not seen before get one."""
-        new = [stream for stream in streams if stream not in self.rows]
+        """The rows of streams, which are going to change; those not seen before get one."""
+        rows = [self.rows.get(stream, -1) for stream in streams]
+        new = [place for place, row in enumerate(rows) if row < 0]
         if new:
-            self.rows.update(zip(new, arena.take(new, self), strict=True))
-        return np.array([self.rows[stream] for stream in streams], np.int64)
+            for place, row in zip(new, arena.take([streams[i] for i in new], self), strict=True):
+                rows[place] = self.rows[streams[place]] = row
+        found = np.array(rows, np.int64)
+        self.changed.append(found)
+        return found
 
-    def drop(self, stream: bytes, stored: bool) -> None:
-        """Forgets a stream; where the log has it, the next block says that it ended."""
-        del self.rows[stream]
-        if stored:
-            self.gone.add(stream)
+    def drop(self, arena: Arena, rows: Ints) -> None:
+        """Forgets streams; where the log has them, the next block says that they ended."""
+        for row in rows.tolist():
+            stream = arena.streams[row]
+            del self.rows[stream]
+            if arena.stored[row]:
+                self._gone.add(stream)
+        arena.reset(rows)
+        arena.release(rows)
+
+    def leave(self, arena: Arena) -> None:
+        """Gives back all rows; the log has what they hold."""
+        rows = np.fromiter(self.rows.values(), np.int64, len(self.rows))
+        arena.reset(rows)
+        arena.release(rows)
+        self.rows.clear()
 
     def write(
-        self, arena: Arena, tag: Tag, pending: Callable[[list[Any]], bytes]
+        self,
+        arena: Arena,
+        tag: Tag,
+        pending: Callable[[list[Any]], bytes],
+        *,
+        tagged: bool = False,
+        anew: bool = False,
     ) -> tuple[bool, list[bytes]]:
         """What to do to the log: whether to clear it, and the blocks to append then.
 
         A log is written anew when more than half of its rows are stale.
+
+        Args:
+          tagged: whether a tag of the state is kept beside the log.
+          anew: whether to write the whole log.
         """
-        live = np.fromiter(self.rows.values(), np.int64, len(self.rows))
-        if not len(live):
-            return self.logged > 0, []
-        changed = live[arena.touched[live]]
-        anew = self.logged + len(changed) + len(self.gone) > 2 * len(live) + _SPARE
-        rows = live if anew else changed
-        ended = [] if anew else sorted(self.gone)
-        if not len(rows) and not ended:
+        changed = np.unique(np.concatenate([*self.changed, np.zeros(0, np.int64)]))
+        self.changed.clear()
+        if not self.rows:
+            self._gone.clear()
+            clear, self._logged = self._logged > 0, 0
+            return clear, []
+        home = arena.home
+        rows = np.array([row for row in changed.tolist() if home[row] is self], np.int64)
+        more = len(rows) + len(self._gone)
+        anew = anew or self._logged + more > 2 * len(self.rows) + _SPARE
+        if anew:
+            rows = np.sort(np.fromiter(self.rows.values(), np.int64, len(self.rows)))
+            self._gone.clear()
+            self._logged = len(rows)
+        else:
+            self._logged += more
+        if not len(rows) and not self._gone:
             return False, []
+        self._serial += 1
+        each = rows.tolist()
+        waiting = [arena.pending[row] for row in each]
         block = Block(
-            self.serial + 1,
-            [arena.streams[row] for row in rows.tolist()],
+            self._serial,
+            [arena.streams[row] for row in each],
             arena.a[rows],
             arena.steps[rows],
             arena.last[rows],
             arena.label[rows],
-            [arena.memory[row] for row in rows.tolist()],
-            [pending(arena.pending[row]) if arena.pending[row] else b"" for row in rows.tolist()],
-            ended,
+            [arena.memory[row] for row in each],
+            [e if isinstance(e, bytes) else pending(e) if e else b"" for e in waiting],
+            sorted(self._gone),
+            tagged,
         )
+        self._gone.clear()
+        arena.stored[rows] = True
         return anew, [block.encode(tag)]
-
-
-Shard.NOWHERE = Shard(-1)

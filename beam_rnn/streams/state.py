@@ -13,7 +13,8 @@ from beam_rnn.streams import columns
 
 MAGIC = b"a<t>"
 VERSION = 1
-_HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, reserved, fingerprint, shards, serial
+_TAGGED = 1  # flag: a tag of the state is kept beside the log
+_HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, flags, fingerprint, shards, serial
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Block:
       memory: n byte strings, what the stream's feature remembers.
       pending: n byte strings, the events that wait for their answer.
       ended: keys of streams that are no more.
+      tagged: whether a tag of the state is kept beside the log, and changed with it.
     """
 
     serial: int
@@ -49,12 +51,13 @@ class Block:
     memory: list[bytes]
     pending: list[bytes]
     ended: list[bytes] = field(default_factory=list)
+    tagged: bool = False
 
     def encode(self, tag: Tag) -> bytes:
         """Writes the block with its head."""
-        head = _HEAD.pack(
-            MAGIC, VERSION, 0, tag.fingerprint.encode().ljust(16), tag.shards, self.serial
-        )
+        flags = _TAGGED if self.tagged else 0
+        model = tag.fingerprint.encode().ljust(16)
+        head = _HEAD.pack(MAGIC, VERSION, flags, model, tag.shards, self.serial)
         named: dict[str, columns.Column] = {
             "streams": self.streams,
             "a": self.a.astype("<f4", copy=False),
@@ -80,7 +83,7 @@ class Block:
         """
         if len(data) < _HEAD.size or data[:4] != MAGIC:
             raise StateError(f"no state of beam_rnn: {len(data)} bytes that begin {data[:4]!r}")
-        _, version, _, fingerprint, shards, serial = _HEAD.unpack_from(data)
+        _, version, flags, fingerprint, shards, serial = _HEAD.unpack_from(data)
         if version != VERSION:
             raise StateError(f"state of format {version}, expected {VERSION}")
         found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
@@ -108,6 +111,7 @@ class Block:
                 named.get("memory", [b""] * n),
                 named.get("pending", [b""] * n),
                 named.get("ended", []),
+                bool(flags & _TAGGED),
             )
         except KeyError as error:
             raise StateError(f"state without its column {error}") from None

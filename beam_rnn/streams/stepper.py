@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from beam_rnn.errors import StateError
 from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
-from beam_rnn.streams.answers import Answers, chosen
+from beam_rnn.streams.answers import Answers, Said, chosen
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.entries import Entries, latest_before
@@ -75,20 +75,23 @@ class Stepper:
         """Whether something may still be said when no more events can come."""
         return self.answers_last or self.lookahead > 0 or self.feature is not None
 
-    def load(self, shard: Shard, log: Iterable[bytes]) -> None:
-        """Reads the state of a shard.
+    def load(self, shard: Shard, log: Iterable[bytes]) -> bool:
+        """Reads the state of a shard; returns whether a tag is kept beside it.
 
         Raises:
           StateError: it is broken, or of another model or number of shards.
         """
         try:
-            shard.load(self.arena, log, self.tag, self.codec.decode_pending)
+            return shard.load(self.arena, log, self.tag)
         except StateError as error:
             raise StateError(f"shard {shard.id}: {error}") from None
 
-    def write(self, shard: Shard) -> tuple[bool, list[bytes]]:
+    def write(
+        self, shard: Shard, *, tagged: bool = False, anew: bool = False
+    ) -> tuple[bool, list[bytes]]:
         """What to do to the shard's log: whether to clear it, and the blocks to append then."""
-        return shard.write(self.arena, self.tag, self.codec.encode_pending)
+        encode = self.codec.encode_pending
+        return shard.write(self.arena, self.tag, encode, tagged=tagged, anew=anew)
 
     def receive(self, shard: Shard, packed: Packed) -> None:
         """Adds events to those that wait to be stepped."""
@@ -117,7 +120,7 @@ class Stepper:
             yield self._settled(chunk)
 
     def _settled(self, waiting: list[tuple[Shard, Packed]]) -> Answers:
-        answers = Answers()
+        said = Said()
         arena = self.arena
         rows = np.concatenate(
             [shard.rows_of(arena, packed.streams)[packed.stream] for shard, packed in waiting]
@@ -138,7 +141,6 @@ class Stepper:
             np.concatenate(xs) if xs else np.zeros(0, np.float32),
             inputs,
         )
-        arena.touched[events.row] = True
         starts = np.flatnonzero(first)
         before = latest_before(events.time, first, arena.last[events.row[starts]])
         lasts = np.append(starts[1:], len(rows)) - 1
@@ -157,26 +159,24 @@ class Stepper:
             events.end[inside - 1] = True
             events.until[inside - 1] = before[inside] + (self.expire_after or 0)
         else:
-            feeding = self._fed(events, first, before, idle, answers)
+            feeding = self._fed(events, first, before, idle, said)
             events, closed, remembered = feeding.entries(), feeding.closed, feeding.memory
-        self._close(closed, answers)
-        self._step(events, answers)
+        self._close(closed, said)
+        self._step(events, said)
         for at, memory in remembered.items():  # of sequences that go on, or have just begun
             arena.memory[at] = memory
         arena.last[rows[order[lasts]]] = latest
-        self._release(rows[order[starts]])
-        return answers
+        return self._answered(said, rows[order[starts]])
 
     def close(self, shard: Shard, now: int | None) -> Answers:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
-        answers = Answers()
+        said = Said()
         rows = self._rows(shard)
         last = self.arena.last[rows]
         if now is not None:
             over = last <= now - (self.expire_after or 0)
             rows, last = rows[over], last[over]
-        if not len(rows):
-            return answers
+        shard.changed.append(rows)
         closed = {
             row: self._expiry(when) for row, when in zip(rows.tolist(), last.tolist(), strict=True)
         }
@@ -185,12 +185,11 @@ class Stepper:
             for row, when in closed.items():
                 feeding.begin(row, self.arena.memory[row])
                 feeding.end(row, when)
-            self._step(feeding.entries(), answers)
+            self._step(feeding.entries(), said)
             closed = feeding.closed
-        self._close(closed, answers)
+        self._close(closed, said)
         self.arena.reset(rows)
-        self._release(rows)
-        return answers
+        return self._answered(said, rows)
 
     def _rows(self, shard: Shard) -> Ints:
         return np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
@@ -207,9 +206,7 @@ class Stepper:
         idle: Flags = (before != NEVER) & (ages >= self.expire_after)
         return idle
 
-    def _fed(
-        self, events: Entries, first: Flags, before: Ints, idle: Flags, answers: Answers
-    ) -> Feeding:
+    def _fed(self, events: Entries, first: Flags, before: Ints, idle: Flags, said: Said) -> Feeding:
         """Feeds the events to the feature."""
         assert self.feature is not None
         arena = self.arena
@@ -225,11 +222,13 @@ class Stepper:
             if feeding.feed(source, row, time, events.value(source)) and end:
                 feeding.end(row, time)
         for source, row, time, reason in feeding.bad:
-            bad = BadEvent(arena.names[row], reason, events.value(source))
-            answers.bad.append((arena.home[row], time, bad))
+            bad = BadEvent(arena.names([row])[0], reason, events.value(source))
+            home = arena.home[row]
+            assert home is not None
+            said.bad.append((home, time, bad))
         return feeding
 
-    def _close(self, closed: dict[int, int], answers: Answers) -> None:
+    def _close(self, closed: dict[int, int], said: Said) -> None:
         """Ends sequences that get no more events, each at its time."""
         steps = self.arena.steps
         rows = np.array(sorted(row for row in closed if steps[row]), np.int64)
@@ -249,19 +248,20 @@ class Stepper:
                 np.zeros((0, *self.network.input_shape), self.network.input_dtype),
                 None,
             )
-            self._step(pads, answers)
+            self._step(pads, said)
             return
         if self.answers_last:
             unsaid = rows if not self.emit.each else rows[steps[rows] % self.emit.each > 0]
-            when, inputs = times[np.isin(rows, unsaid)].tolist(), [None] * len(unsaid)
+            when, inputs = times[np.isin(rows, unsaid)], []
             if self.keeps_last:
-                kept = [self.arena.pending[row][-1] for row in unsaid.tolist()]
-                when, inputs = [time for time, _ in kept], [value for _, value in kept]
+                kept = [self._pending(row)[-1] for row in unsaid.tolist()]
+                when = np.array([time for time, _ in kept], np.int64)
+                inputs = [value for _, value in kept]
             y = self.network.readout(self.arena.a[unsaid])
-            self._say(unsaid, when, inputs, y, steps[unsaid], answers)
+            self._say(unsaid, when, inputs, y, steps[unsaid], said)
         self.arena.reset(rows)
 
-    def _step(self, entries: Entries, answers: Answers) -> None:
+    def _step(self, entries: Entries, said: Said) -> None:
         """Steps entries in waves, and answers what is to be answered."""
         entries = entries.padded(self.lookahead)
         m = len(entries)
@@ -276,42 +276,43 @@ class Stepper:
         step += np.repeat(base, np.diff(np.append(starts, m)))
         order, cut = waves(row, first, after_end)
         h = self.network.advance(entries.ordered_x(order), arena.a, cut)
-        answers.waves.extend(wave.size for wave in cut)
+        said.waves.extend(wave.size for wave in cut)
 
         if self.lookahead:
             at, step_at, times, inputs = self._recalled(entries, first, begins, step)
         else:
-            at, step_at = np.arange(m), step
-            times = entries.time.tolist()
-            inputs = [] if self.per_sequence else list(map(entries.value, entries.source.tolist()))
+            at, step_at, times, inputs = np.arange(m), step, entries.time, None
         usual = self.emit.change or (self.emit.each and step_at % max(self.emit.each, 1) == 0)
         usual = np.broadcast_to(usual, at.shape)
         keep = np.flatnonzero(usual | entries.end[at]) if self.answers_last else np.arange(len(at))
         place = np.empty(m, np.int64)
         place[order] = np.arange(m)
         y = self.network.head(h[place[at[keep]]])
+        what: list[Any] = []
         if self.per_sequence:  # an answer is of the time that brought it
-            brought = np.where(usual, entries.time[at], entries.until[at])
-            when, what = brought[keep].tolist(), [None] * len(keep)
+            times = np.where(usual, entries.time[at], entries.until[at])
+        elif inputs is None:
+            what = entries.values(entries.source[keep])
         else:
-            chosen = keep.tolist()
-            when, what = [times[i] for i in chosen], [inputs[i] for i in chosen]
-        self._say(row[at[keep]], when, what, y, step_at[keep], answers)
+            what = [inputs[i] for i in keep.tolist()]
+        self._say(row[at[keep]], times[keep], what, y, step_at[keep], said)
 
         lasts = np.append(np.flatnonzero(first)[1:], m) - 1
         over = entries.end[lasts]
         going = lasts[~over]
         arena.steps[row[going]] = step[going]
         if self.keeps_last:
-            for i in going.tolist():
-                arena.pending[int(row[i])] = [(times[i], inputs[i])]
+            values = entries.values(entries.source[going])
+            for at_row, time, value in zip(
+                row[going].tolist(), entries.time[going].tolist(), values, strict=True
+            ):
+                arena.pending[at_row] = [(time, value)]
         arena.reset(row[lasts[over]])
 
     def _recalled(
         self, entries: Entries, first: Flags, begins: Flags, step: Ints
-    ) -> tuple[Ints, Ints, list[int], list[Any]]:
+    ) -> tuple[Ints, Ints, Ints, list[Any]]:
         """With a look-ahead: which entries give an answer, and to which earlier event."""
-        arena = self.arena
         at: list[int] = []
         times: list[int] = []
         inputs: list[Any] = []
@@ -320,10 +321,9 @@ class Stepper:
         for i, (row, time, pad, source, is_first, starts, n) in enumerate(
             zip(*(part.tolist() for part in parts), strict=True)
         ):
-            if is_first:
-                queue = arena.pending[row]
-            elif starts:
-                queue = arena.pending[row] = []
+            if is_first or starts:
+                queue = self._pending(row) if is_first else []
+                self.arena.pending[row] = queue
             if not pad:
                 queue.append((time, entries.value(source)))
             if n > self.lookahead:
@@ -332,35 +332,41 @@ class Stepper:
                 times.append(answered[0])
                 inputs.append(answered[1])
         places = np.array(at, np.int64)
-        return places, step[places] - self.lookahead, times, inputs
+        return places, step[places] - self.lookahead, np.array(times, np.int64), inputs
+
+    def _pending(self, row: int) -> list[Any]:
+        """The events of a row that wait for their answer; decoded when they are needed."""
+        pending = self.arena.pending[row]
+        if isinstance(pending, bytes):
+            pending = self.codec.decode_pending(pending)
+        return pending or []
 
     def _say(
-        self,
-        rows: Ints,
-        times: list[int],
-        inputs: list[Any],
-        y: Floats,
-        steps: Ints,
-        answers: Answers,
+        self, rows: Ints, times: Ints, inputs: list[Any], y: Floats, steps: Ints, said: Said
     ) -> None:
-        """Adds answers about ``rows``, those of a row together and in their order."""
+        """Says of ``rows``, those of a row together and in their order, what y says."""
         label, score = chosen(y)
-        keep: Sequence[int] = range(len(rows))
         if self.emit.change and len(rows):
             first = np.r_[True, rows[1:] != rows[:-1]]
-            said = np.where(first, self.arena.label[rows], np.r_[-1, label[:-1]])
-            keep = np.flatnonzero((label != said) | (steps == 1)).tolist()
+            before = np.where(first, self.arena.label[rows], np.r_[-1, label[:-1]])
             lasts = np.append(np.flatnonzero(first)[1:], len(rows)) - 1
             self.arena.label[rows[lasts]] = label[lasts]
-        names = self.network.labels if y.shape[1] > 1 else None
-        answers.add(self.arena, keep, rows, times, inputs, label, score, steps, names)
+            changed = np.flatnonzero((label != before) | (steps == 1))
+            rows, times, steps = rows[changed], times[changed], steps[changed]
+            label, score = label[changed], score[changed]
+            inputs = [inputs[i] for i in changed.tolist()] if inputs else inputs
+        said.add(rows, times, label, score, steps, inputs)
 
-    def _release(self, rows: Ints) -> None:
-        """Frees the rows of streams that have no sequence."""
+    def _answered(self, said: Said, rows: Ints) -> Answers:
+        """What was said; then the rows of streams that have no sequence are given back."""
         arena = self.arena
-        idle = rows[arena.steps[rows] == 0]
-        over = [row for row in idle.tolist() if not arena.memory[row]]
-        if over:
-            gone = np.array(over, np.int64)
-            arena.reset(gone)
-            arena.release(gone)
+        answers = said.answers(arena)
+        over = [row for row in rows[arena.steps[rows] == 0].tolist() if not arena.memory[row]]
+        by_home: dict[Shard, list[int]] = {}
+        for row in over:
+            home = arena.home[row]
+            if home is not None:
+                by_home.setdefault(home, []).append(row)
+        for home, mine in by_home.items():
+            home.drop(arena, np.array(mine))
+        return answers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apache_beam.metrics import Metrics
 
 NAMESPACE = "beam_rnn"
@@ -16,6 +18,12 @@ class _Metrics:
     wave_size = Metrics.distribution(NAMESPACE, "wave_size")
     live_streams = Metrics.distribution(NAMESPACE, "live_streams_per_shard")
     state_bytes = Metrics.distribution(NAMESPACE, "state_bytes_per_shard")
+
+    def stepped(self, waves: Sequence[int]) -> None:
+        """Counts waves, each by the number of streams that it stepped."""
+        self.waves.inc(len(waves))
+        for size in waves:
+            self.wave_size.update(size)
 
 
 METRICS = _Metrics()

@@ -1,12 +1,8 @@
-"""Step: packed events -> answers, with the hidden states in Beam state.
-
-A state cell that ``process`` was given stays valid until the bundle commits, after
-``finish_bundle``. Beam does not promise it, so only this module relies on it, and the
-conformance suite checks it on every runner.
-"""
+"""Step: packed events -> answers, with the hidden states in Beam state."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
+from apache_beam.transforms.userstate import TimerSpec, on_timer
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import create
 
@@ -29,6 +25,7 @@ from beam_rnn.streams.stepper import Stepper
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED
+from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, window_of
 
 _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
@@ -74,6 +71,8 @@ class _Steps(beam.DoFn):
 
     def setup(self) -> None:
         self.stepper = self.stepping.stepper()
+        network = self.stepper.network
+        self.labels = network.labels if network.output_size > 1 else None
         self.decode_values: Callable[[bytes], list[Any]] = coders.IterableCoder(
             self.stepping.value_coder
         ).decode
@@ -89,33 +88,30 @@ class _Steps(beam.DoFn):
 
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
-        if answers.waves:
-            METRICS.waves.inc(len(answers.waves))
-            for size in answers.waves:
-                METRICS.wave_size.update(size)
-        rows = zip(
-            answers.name,
-            answers.home,
-            answers.time,
-            answers.input,
-            answers.label,
-            answers.score,
-            answers.step,
-            strict=True,
-        )
-        per_sequence = self.stepping.per_sequence
-        for name, home, time, value, label, score, step in rows:
-            windows, latest = home.window
-            result = (
-                Classified(label, score, step)
-                if per_sequence
-                else Tagged(value, label, score, step)
-            )
-            yield create((name, result), min(time, latest), windows)
+        METRICS.stepped(answers.waves)
         for home, time, bad in answers.bad:
             METRICS.failed.inc()
             windows, latest = home.window
             yield beam.pvalue.TaggedOutput(FAILED, create(bad, min(time, latest), windows))
+        labels = self.labels
+        rows = zip(
+            answers.stream.tolist(),
+            answers.time.tolist(),
+            answers.label.tolist(),
+            answers.score.tolist(),
+            answers.step.tolist(),
+            answers.input or itertools.repeat(None),
+            strict=False,
+        )
+        names, homes = answers.names, answers.homes
+        per_sequence = self.stepping.per_sequence
+        for stream, time, label, score, step, value in rows:
+            windows, latest = homes[stream].window
+            said = labels[label] if labels else label
+            answer = (
+                Classified(said, score, step) if per_sequence else Tagged(value, said, score, step)
+            )
+            yield create((names[stream], answer), time if time < latest else latest, windows)
 
 
 class StepSorted(_Steps):
@@ -130,7 +126,7 @@ class StepSorted(_Steps):
     ) -> Iterable[Any]:
         number, packs = element
         packed = merge([self._unpack(data) for data in packs])
-        shard = Shard(number, ((window,), window.max_timestamp().micros))
+        shard = Shard(number, window_of(window))
         self.held.append((shard, packed))
         if sum(len(packed) for _, packed in self.held) >= _HELD:
             return self.finish_bundle()
@@ -151,75 +147,42 @@ class StepSorted(_Steps):
         stepper.clear()
 
 
-class _Open:
-    """A shard in use by the present bundle, with its cells."""
-
-    __slots__ = ("log", "shard", "size", "timer")
-
-    def __init__(self, shard: Shard, log: Any, timer: Any, size: int) -> None:
-        self.shard = shard
-        self.log = log
-        self.timer = timer
-        self.size = size
-
-
-LOG = BagStateSpec("log", coders.BytesCoder())
-
-
 class StepEvents(_Steps):
-    """(shard, pack) -> answers; the states of the shard's streams are a log in a bag."""
+    """(shard, pack) -> answers, with the states of the shard's streams in Beam state."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.shards = OpenShards(self.stepper)
 
     def start_bundle(self) -> None:
-        self.open: dict[tuple[int, Any], _Open] = {}
+        self.shards.begin()
         self.bytes = 0
-        self.stepper.clear()
 
     def process(
         self,
         element: tuple[int, bytes],
         window: Any = beam.DoFn.WindowParam,
         log: Any = beam.DoFn.StateParam(LOG),
+        etag: Any = beam.DoFn.StateParam(ETAG),
     ) -> Iterable[Any]:
-        return self._receive(element, window, log, None)
+        return self._receive(element, window, Cells(log, etag))
 
-    def _receive(
-        self, element: tuple[int, bytes], window: Any, log: Any, timer: Any
-    ) -> Iterable[Any]:
+    def _receive(self, element: tuple[int, bytes], window: Any, cells: Cells) -> Iterable[Any]:
         number, data = element
-        opened = self._opened(number, window, log, timer)
-        self.stepper.receive(opened.shard, self._unpack(data))
+        self.stepper.receive(self.shards.open(number, window, cells), self._unpack(data))
         self.bytes += len(data)
         if self.stepper.count >= _WAITING or self.bytes >= _WAITING_BYTES:
             self.bytes = 0
             return self._settled()
         return ()
 
-    def _opened(self, number: int, window: Any, log: Any, timer: Any) -> _Open:
-        opened = self.open.get((number, window))
-        if opened is None:
-            blocks = list(log.read())
-            shard = Shard(number, ((window,), window.max_timestamp().micros))
-            self.stepper.load(shard, blocks)
-            opened = _Open(shard, log, timer, sum(map(len, blocks)))
-            self.open[number, window] = opened
-        return opened
-
     def finish_bundle(self) -> Iterator[Any]:
         yield from self._settled()
-        for opened in self.open.values():
-            self._write(opened)
-        self.start_bundle()
+        for shard, cells in self.shards.write():
+            self._due(shard, cells)
 
-    def _write(self, opened: _Open) -> None:
-        clear, blocks = self.stepper.write(opened.shard)
-        if clear:
-            opened.log.clear()
-            opened.size = 0
-        for block in blocks:
-            opened.log.add(block)
-            opened.size += len(block)
-        METRICS.live_streams.update(len(opened.shard.rows))
-        METRICS.state_bytes.update(opened.size)
+    def _due(self, shard: Shard, cells: Cells) -> None:
+        """Nothing is ever due."""
 
 
 class StepEventsUntilTheyEnd(StepEvents):
@@ -232,9 +195,10 @@ class StepEventsUntilTheyEnd(StepEvents):
         element: tuple[int, bytes],
         window: Any = beam.DoFn.WindowParam,
         log: Any = beam.DoFn.StateParam(LOG),
+        etag: Any = beam.DoFn.StateParam(ETAG),
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterable[Any]:
-        return self._receive(element, window, log, timer)
+        return self._receive(element, window, Cells(log, etag, timer))
 
     @on_timer(TIMER)
     def expire(
@@ -243,22 +207,21 @@ class StepEventsUntilTheyEnd(StepEvents):
         window: Any = beam.DoFn.WindowParam,
         fired: Any = beam.DoFn.TimestampParam,
         log: Any = beam.DoFn.StateParam(LOG),
+        etag: Any = beam.DoFn.StateParam(ETAG),
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterator[Any]:
-        opened = self._opened(number, window, log, timer)
+        shard = self.shards.open(number, window, Cells(log, etag, timer))
         yield from self._settled()
-        over = fired.micros >= opened.shard.window[1]
-        yield from self._outputs(self.stepper.close(opened.shard, None if over else fired.micros))
+        over = fired.micros >= shard.window[1]
+        yield from self._outputs(self.stepper.close(shard, None if over else fired.micros))
 
-    def _write(self, opened: _Open) -> None:
-        super()._write(opened)
-        shard, stepper = opened.shard, self.stepper
+    def _due(self, shard: Shard, cells: Cells) -> None:
         if not shard.rows:
-            opened.timer.clear()
+            cells.timer.clear()
             return
         latest = shard.window[1]
-        due = stepper.due(shard)
-        if self.stepping.closes_windows and stepper.speaks_last:
+        due = self.stepper.due(shard)
+        if self.stepping.closes_windows and self.stepper.speaks_last:
             due = latest if due is None else min(due, latest)
         if due is not None:
-            opened.timer.set(Timestamp(micros=min(due, latest)))
+            cells.timer.set(Timestamp(micros=min(due, latest)))

@@ -13,7 +13,7 @@ from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
-from tests.streams.test_stepper import NET
+from tests.streams.test_stepper import NET, rows_of
 
 TEXT = Codec(bytes.decode, str.encode, bytes.decode)
 
@@ -137,9 +137,8 @@ def test_any_cut_gives_the_inputs_of_the_whole(
         )
         stepper.receive(shard, pack)
         (said,) = stepper.settle()
-        columns = (said.time, said.input, said.label, said.score, said.step)
-        for name, *answer in zip(said.name, *columns, strict=True):
-            answers[name].append(Said(*answer))
+        for name, answer in rows_of(said):
+            answers[name].append(answer)
         bad += [(event.stream, event.reason, event.input) for _, _, event in said.bad]
         clear, blocks = stepper.write(shard)
         log = ([] if clear else log) + blocks

@@ -55,6 +55,19 @@ def packed(events: list[Event]) -> Packed:
     return Packed.decode(pack.encode(lambda values: b""), lambda data: [])
 
 
+def rows_of(answers: Answers) -> list[tuple[str, Said]]:
+    """Answers as rows, with their streams."""
+    columns = (answers.time, answers.label, answers.score, answers.step)
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    inputs = answers.input or [None] * len(answers)
+    return [
+        (answers.names[stream], Said(time, value, label, score, step))
+        for stream, value, (time, label, score, step) in zip(
+            answers.stream.tolist(), inputs, numbers, strict=True
+        )
+    ]
+
+
 class Job:
     """A job that keeps its logs between bundles, as a runner does."""
 
@@ -107,9 +120,8 @@ class Job:
 
     def _keep(self, answers: Answers) -> None:
         assert not answers.bad
-        columns = (answers.time, answers.input, answers.label, answers.score, answers.step)
-        for name, *said in zip(answers.name, *columns, strict=True):
-            self.answers[name].append(Said(*said))
+        for stream, said in rows_of(answers):
+            self.answers[stream].append(said)
 
 
 HISTORIES = st.lists(
@@ -197,7 +209,7 @@ def test_ended_streams_leave_no_byte_and_no_row() -> None:
     for start in range(0, 100_000, 1000):
         events = [Event(f"s{i}", i, i % 10, True) for i in range(start, start + 1000)]
         stepper.receive(shard, packed(events))
-        assert sum(len(answers.name) for answers in stepper.settle()) == 1000
+        assert sum(len(answers) for answers in stepper.settle()) == 1000
     assert len(stepper.arena.a) <= 1500
     assert stepper.write(shard) == (False, [])
 

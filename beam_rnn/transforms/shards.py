@@ -1,0 +1,129 @@
+"""The shards that a bundle uses: their state cells, and rows kept from bundle to bundle.
+
+A state cell that ``process`` was given stays valid until the bundle commits, after
+``finish_bundle``. Beam does not promise it, so only this module relies on it, and the
+conformance suite checks it on every runner.
+
+The state of a shard is a log of blocks in a bag. Reading a large log for a few touched streams
+would cost more than to step them, so its rows are kept, and known by a tag: 8 random bytes,
+written with each commit. Equal tags, equal state; any doubt, and the log is read. Whether a shard
+has a tag is written in its blocks, so that a small shard costs one cell only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from apache_beam import coders
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
+
+from beam_rnn.streams.shard import Shard
+from beam_rnn.streams.stepper import Stepper
+from beam_rnn.transforms.metrics import METRICS
+
+LOG = BagStateSpec("log", coders.BytesCoder())
+ETAG = ReadModifyWriteStateSpec("etag", coders.BytesCoder())
+_TAGGED_FROM = 64 << 10  # bytes of a log that cost more to read than a tag
+_UNTAGGED_BELOW = 16 << 10
+_KEPT = 256 << 20  # bytes of rows that a worker's Step keeps
+
+
+class Cells(NamedTuple):
+    """What the runner gives for a shard and window."""
+
+    log: Any
+    etag: Any
+    timer: Any = None
+
+
+class _Opened(NamedTuple):
+    shard: Shard
+    cells: Cells
+    tagged: bool
+
+
+def window_of(window: Any) -> tuple[tuple[Any], int]:
+    """What a shard keeps of its window: how outputs name it, and its last microsecond."""
+    return (window,), window.max_timestamp().micros
+
+
+class OpenShards:
+    """Opens the shards of a bundle, and writes what the bundle changed."""
+
+    def __init__(self, stepper: Stepper) -> None:
+        self._stepper = stepper
+        self._opened: dict[tuple[int, Any], _Opened] = {}
+        self._kept: dict[tuple[int, Any], Shard] = {}  # the one used longest ago is first
+        self._whole = True
+
+    def begin(self) -> None:
+        """Begins a bundle; after one that failed half way, rows may be ahead of the state."""
+        if not self._whole:
+            self._stepper.clear()
+            self._kept.clear()
+            self._opened.clear()
+        self._whole = False
+
+    def open(self, number: int, window: Any, cells: Cells) -> Shard:
+        """A shard with its rows in the arena.
+
+        Raises:
+          StateError: its state is broken, or of another model or number of shards.
+        """
+        key = number, window
+        opened = self._opened.get(key)
+        if opened is None:
+            shard = self._kept.pop(key, None)
+            tagged = shard is not None
+            if shard is not None and shard.etag != cells.etag.read():
+                shard.leave(self._stepper.arena)
+                shard = None
+            if shard is None:
+                shard = Shard(number, window_of(window))
+                blocks = list(cells.log.read())
+                tagged = self._stepper.load(shard, blocks)
+                shard.size = sum(map(len, blocks))
+            opened = self._opened[key] = _Opened(shard, cells, tagged)
+        return opened.shard
+
+    def write(self) -> Iterator[tuple[Shard, Cells]]:
+        """Writes the shards of the bundle, which ends with this; gives each for its timer."""
+        for key, opened in self._opened.items():
+            self._write(key, opened)
+            yield opened.shard, opened.cells
+        for key, opened in self._opened.items():
+            if key not in self._kept:
+                opened.shard.leave(self._stepper.arena)
+        self._opened.clear()
+        self._evict()
+        self._whole = True
+
+    def _write(self, key: tuple[int, Any], opened: _Opened) -> None:
+        shard, cells, was_tagged = opened
+        tagged = shard.size >= (_UNTAGGED_BELOW if was_tagged else _TAGGED_FROM)
+        clear, blocks = self._stepper.write(shard, tagged=tagged, anew=tagged != was_tagged)
+        if clear:
+            cells.log.clear()
+            shard.size = 0
+        for block in blocks:
+            cells.log.add(block)
+            shard.size += len(block)
+        if (tagged or was_tagged) and not shard.rows:
+            cells.etag.clear()
+        elif (tagged or was_tagged) and blocks:
+            shard.etag = os.urandom(8)
+            cells.etag.write(shard.etag)
+        if tagged and shard.rows and shard.etag:
+            self._kept[key] = shard
+        METRICS.live_streams.update(len(shard.rows))
+        METRICS.state_bytes.update(shard.size)
+
+    def _evict(self) -> None:
+        row = 4 * self._stepper.network.state_size + 256  # with its key and columns
+        total = sum(len(shard.rows) for shard in self._kept.values()) * row
+        while total > _KEPT and self._kept:
+            shard = self._kept.pop(next(iter(self._kept)))
+            total -= len(shard.rows) * row
+            shard.leave(self._stepper.arena)
