@@ -20,7 +20,7 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: $(VENV)/.stamp-run ## the main job on the committed sample (INPUT=, OUTPUT=, ARGS=)
-	@$(BIN)/python -m beam_rnn tag-names --input "$(INPUT)" --output "$(OUTPUT)" $(ARGS)
+	@$(BIN)/python -m beam_rnn tag-names --input "$(INPUT)" --output "$(OUTPUT)" --overwrite $(ARGS)
 
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
 	@$(BIN)/python -m pytest $(ARGS)

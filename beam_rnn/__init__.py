@@ -1,5 +1,7 @@
 """Recurrent networks over unbounded streams: the hidden state a⟨t⟩ carried by Apache Beam."""
 
+from typing import TYPE_CHECKING, Any
+
 from beam_rnn.errors import InputError as InputError
 from beam_rnn.errors import ModelError as ModelError
 from beam_rnn.errors import OptionError as OptionError
@@ -24,11 +26,39 @@ from beam_rnn.streams.event import Tagged as Tagged
 from beam_rnn.streams.feature import Feature as Feature
 from beam_rnn.streams.order import arrival as arrival
 from beam_rnn.streams.order import event_time as event_time
-from beam_rnn.transforms.streams import Classify as Classify
-from beam_rnn.transforms.streams import Tag as Tag
-from beam_rnn.weights import from_keras as from_keras
-from beam_rnn.weights import from_npz as from_npz
-from beam_rnn.weights import from_onnx as from_onnx
-from beam_rnn.weights import from_torch as from_torch
-from beam_rnn.weights import load as load
-from beam_rnn.weights import save as save
+
+if TYPE_CHECKING:
+    from beam_rnn.transforms.streams import Classify as Classify
+    from beam_rnn.transforms.streams import Tag as Tag
+    from beam_rnn.weights import from_keras as from_keras
+    from beam_rnn.weights import from_npz as from_npz
+    from beam_rnn.weights import from_onnx as from_onnx
+    from beam_rnn.weights import from_torch as from_torch
+    from beam_rnn.weights import load as load
+    from beam_rnn.weights import save as save
+
+# Imported when first used: the networks alone need NumPy only.
+_LATER = {
+    "Classify": "beam_rnn.transforms.streams",
+    "Tag": "beam_rnn.transforms.streams",
+    "from_keras": "beam_rnn.weights",
+    "from_npz": "beam_rnn.weights",
+    "from_onnx": "beam_rnn.weights",
+    "from_torch": "beam_rnn.weights",
+    "load": "beam_rnn.weights",
+    "save": "beam_rnn.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
