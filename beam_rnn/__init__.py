@@ -29,6 +29,7 @@ from beam_rnn.streams.order import event_time as event_time
 
 if TYPE_CHECKING:
     from beam_rnn.transforms.streams import Classify as Classify
+    from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
     from beam_rnn.weights import from_keras as from_keras
     from beam_rnn.weights import from_npz as from_npz
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 # Imported when first used: the networks alone need NumPy only.
 _LATER = {
     "Classify": "beam_rnn.transforms.streams",
+    "Pack": "beam_rnn.transforms.streams",
     "Tag": "beam_rnn.transforms.streams",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",

@@ -24,7 +24,7 @@ class Answers:
       label: (n,) indices of classes.
       score: (n,) float32, y of the label.
       step: (n,) places in their sequences, from 1.
-      input: what n answers echo; empty for answers about sequences.
+      input: what n answers echo, as a list or an array; empty for answers about sequences.
       bad: events that were not stepped, each with its shard and time.
       waves: how many streams each wave stepped.
     """
@@ -36,7 +36,7 @@ class Answers:
     label: Ints
     score: Floats
     step: Ints
-    input: list[Any]
+    input: Any
     bad: list[tuple[Shard, int, BadEvent]]
     waves: list[int]
 
@@ -48,20 +48,25 @@ class Answers:
 class Said:
     """Collects answers while their streams have rows in the arena."""
 
-    input: list[Any] = field(default_factory=list)
     bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
     waves: list[int] = field(default_factory=list)
     _parts: list[tuple[Any, ...]] = field(default_factory=list)
+    _inputs: list[Any] = field(default_factory=list)
 
     def add(
-        self, rows: Ints, time: Ints, label: Ints, score: Floats, step: Ints, input: list[Any]
+        self, rows: Ints, time: Ints, label: Ints, score: Floats, step: Ints, input: Any
     ) -> None:
         """Adds answers about rows, those of a row in their order."""
         self._parts.append((rows, time, label, score, step))
-        self.input += input
+        self._inputs.append(input)
 
-    def answers(self, arena: Arena) -> Answers:
+    def answers(self, arena: Arena, *, columnar: bool) -> Answers:
         """All that was said; before the rows are given back."""
+        inputs: Any = [part for part in self._inputs if len(part)]
+        if columnar and inputs:
+            inputs = np.concatenate([np.asarray(part) for part in inputs])
+        else:
+            inputs = [value for part in inputs for value in part]
         ints = np.zeros(0, np.int64)
         nothing = (ints, ints, ints, np.zeros(0, np.float32), ints)
         rows, time, label, score, step = (
@@ -78,7 +83,7 @@ class Said:
             label=label,
             score=score,
             step=step,
-            input=self.input,
+            input=inputs,
             bad=self.bad,
             waves=self.waves,
         )

@@ -37,6 +37,7 @@ class Stepper:
       lookahead: how many inputs later an event is answered.
       feature: what makes inputs from values, or None where events carry x.
       expire_after: microseconds of event time without an event that end a sequence, or None.
+      columnar: whether what answers echo is one array, instead of a list.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Stepper:
         lookahead: int = 0,
         feature: Feature | None = None,
         expire_after: int | None = None,
+        columnar: bool = False,
     ) -> None:
         self.network = network
         self.tag = Tag(network.fingerprint, shards)
@@ -59,6 +61,7 @@ class Stepper:
         self.lookahead = lookahead
         self.feature = feature
         self.expire_after = expire_after
+        self.columnar = columnar
         # A final answer is about the last event: its value waits for the end of the sequence.
         self.answers_last = emit.each != 1 and not emit.change
         self.keeps_last = self.answers_last and not per_sequence and not lookahead
@@ -288,9 +291,11 @@ class Stepper:
         place = np.empty(m, np.int64)
         place[order] = np.arange(m)
         y = self.network.head(h[place[at[keep]]])
-        what: list[Any] = []
+        what: Any = []
         if self.per_sequence:  # an answer is of the time that brought it
             times = np.where(usual, entries.time[at], entries.until[at])
+        elif inputs is None and self.columnar:
+            what = entries.x[entries.source[keep]]
         elif inputs is None:
             what = entries.values(entries.source[keep])
         else:
@@ -342,7 +347,7 @@ class Stepper:
         return pending or []
 
     def _say(
-        self, rows: Ints, times: Ints, inputs: list[Any], y: Floats, steps: Ints, said: Said
+        self, rows: Ints, times: Ints, inputs: Any, y: Floats, steps: Ints, said: Said
     ) -> None:
         """Says of ``rows``, those of a row together and in their order, what y says."""
         label, score = chosen(y)
@@ -354,13 +359,16 @@ class Stepper:
             changed = np.flatnonzero((label != before) | (steps == 1))
             rows, times, steps = rows[changed], times[changed], steps[changed]
             label, score = label[changed], score[changed]
-            inputs = [inputs[i] for i in changed.tolist()] if inputs else inputs
+            if isinstance(inputs, np.ndarray):
+                inputs = inputs[changed]
+            elif inputs:
+                inputs = [inputs[i] for i in changed.tolist()]
         said.add(rows, times, label, score, steps, inputs)
 
     def _answered(self, said: Said, rows: Ints) -> Answers:
         """What was said; then the rows of streams that have no sequence are given back."""
         arena = self.arena
-        answers = said.answers(arena)
+        answers = said.answers(arena, columnar=self.columnar)
         over = [row for row in rows[arena.steps[rows] == 0].tolist() if not arena.memory[row]]
         by_home: dict[Shard, list[int]] = {}
         for row in over:

@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam import coders
-from apache_beam.utils.windowed_value import create
+from apache_beam.utils.windowed_value import WindowedValue, create
 from numpy.typing import NDArray
 
 from beam_rnn.errors import InputError
@@ -23,8 +23,28 @@ FAILED = "failed"
 _EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
 _BYTES = 32 << 20
 _PROCESS = int.from_bytes(os.urandom(5), "little")
-_packs = itertools.count()  # of this process: its threads may take turns with one source
-_KNOWN_KEYS = 100_000  # keys whose shard a worker remembers
+_numbers = itertools.count()  # of this process: its threads may take turns with one source
+
+
+class Packs:
+    """What packs of any kind share: their limits, and how they are sent on."""
+
+    known_keys = 1_000_000  # keys whose shard a worker remembers
+
+    def __init__(self, inputs: Inputs) -> None:
+        width = int(np.prod(inputs.shape, dtype=np.int64)) * 8
+        self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
+
+    def element(
+        self,
+        shard: int,
+        packed: Packed,
+        window: Any,
+        values: Callable[[list[Any]], bytes] = lambda values: b"",
+    ) -> WindowedValue:
+        """(shard, bytes), at the earliest time of the events."""
+        packed.origin, packed.number = _PROCESS << 22 | os.getpid(), next(_numbers)
+        return create((shard, packed.encode(values)), int(packed.time.min()), (window,))
 
 
 class _Lists:
@@ -71,12 +91,10 @@ class PackEvents(beam.DoFn):
         self.x = x
         self.end = end
         self.raw = raw
+        self.packs = Packs(inputs)
 
     def setup(self) -> None:
-        width = int(np.prod(self.inputs.shape, dtype=np.int64)) * 8
-        self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
         self.known: dict[Any, tuple[bytes, int]] = {}
-        self.origin = _PROCESS << 22 | os.getpid()
 
     def start_bundle(self) -> None:
         self.held: dict[tuple[int, Any], _Lists] = {}
@@ -113,7 +131,7 @@ class PackEvents(beam.DoFn):
         self.count += 1
         if self.raw and isinstance(value, str | bytes):
             self.bytes += len(value)
-        if self.count >= self.limit or self.bytes >= _BYTES:
+        if self.count >= self.packs.limit or self.bytes >= _BYTES:
             return self.finish_bundle()
         return ()
 
@@ -129,14 +147,15 @@ class PackEvents(beam.DoFn):
                 METRICS.failed.inc()
                 yield beam.pvalue.TaggedOutput(FAILED, failed)
             if len(packed):
-                packed.origin, packed.number = self.origin, next(_packs)
-                data = packed.encode(self.values_coder.encode)
-                yield create((shard, data), int(packed.time.min()), (window,))
+                yield self._element(shard, packed, window)
+
+    def _element(self, shard: int, packed: Packed, window: Any) -> Any:
+        return self.packs.element(shard, packed, window, self.values_coder.encode)
 
     def _locate(self, key: Any) -> tuple[bytes, int]:
         encoded = self.key_coder.encode(key)
         found = encoded, shard_of(encoded, self.shards)
-        if len(self.known) >= _KNOWN_KEYS:
+        if len(self.known) >= self.packs.known_keys:
             self.known.clear()
         self.known[key] = found
         return found
@@ -164,7 +183,7 @@ class PackEvents(beam.DoFn):
         try:
             x = self.inputs.check(_rows(xs, self.inputs))
         except Exception:  # one of them at least is bad: find which
-            x, bad = _check_each(xs, self.inputs)
+            x, bad = check_each(xs, self.inputs)
             good = np.ones(n, np.bool_)
             good[[place for place, _ in bad]] = False
             packed.stream, packed.time = packed.stream[good], packed.time[good]
@@ -188,7 +207,8 @@ def _rows(xs: list[Any], inputs: Inputs) -> NDArray[Any]:
     return np.array(xs)
 
 
-def _check_each(xs: list[Any], inputs: Inputs) -> tuple[NDArray[Any], list[tuple[int, str]]]:
+def check_each(xs: list[Any], inputs: Inputs) -> tuple[NDArray[Any], list[tuple[int, str]]]:
+    """The good rows of ``xs``, and the places of the bad with what is wrong."""
     good: list[NDArray[Any]] = []
     bad: list[tuple[int, str]] = []
     for place, x in enumerate(xs):

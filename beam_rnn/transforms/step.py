@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import TimerSpec, on_timer
@@ -22,6 +23,7 @@ from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
+from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED
@@ -47,12 +49,20 @@ class Stepping:
     feature: Feature | None
     expire_after: int | None
     closes_windows: bool
+    columnar: bool = False
 
     def stepper(self) -> Stepper:
         """What steps them."""
+        network = self.model.network()
         codec = Codec(self.key_coder.decode, self.value_coder.encode, self.value_coder.decode)
+        if self.columnar:  # what waits for its answer is an input, not a value
+            dtype, shape = network.inputs.dtype, network.inputs.shape
+            codec = codec._replace(
+                encode_value=lambda x: np.asarray(x, dtype).tobytes(),
+                decode_value=lambda data: np.frombuffer(data, dtype).reshape(shape),
+            )
         return Stepper(
-            self.model.network(),
+            network,
             self.shards,
             codec,
             per_sequence=self.per_sequence,
@@ -60,6 +70,7 @@ class Stepping:
             lookahead=self.lookahead,
             feature=self.feature,
             expire_after=self.expire_after,
+            columnar=self.columnar,
         )
 
 
@@ -94,6 +105,9 @@ class _Steps(beam.DoFn):
             windows, latest = home.window
             yield beam.pvalue.TaggedOutput(FAILED, create(bad, min(time, latest), windows))
         labels = self.labels
+        if self.stepping.columnar:
+            yield from batches_of(answers, labels)
+            return
         rows = zip(
             answers.stream.tolist(),
             answers.time.tolist(),

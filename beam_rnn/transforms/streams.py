@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam import coders
 from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
@@ -18,6 +19,7 @@ from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.order import Order, arrival, event_time
+from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED, PackEvents
 from beam_rnn.transforms.runner import check_options, closes_windows
@@ -85,7 +87,10 @@ class _OverStreams(beam.PTransform):
                 raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
 
     def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[Any]:
-        key_type, value_type = key_value_types(events.element_type)
+        columnar = events.element_type is pa.RecordBatch
+        if columnar and not (self.x is None and self.end is None):
+            raise OptionError("x and end are columns of a RecordBatch, not options")
+        key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
         by_time = events.is_bounded if self.order is None else self.order == event_time
         if by_time and not events.is_bounded:
             raise OptionError("order=event_time is for bounded input; this input is unbounded")
@@ -101,6 +106,7 @@ class _OverStreams(beam.PTransform):
             self.x if isinstance(self.x, Feature) else None,
             self._expire_after,
             closes_windows(events),
+            columnar,
         )
         if by_time:
             events |= "OnePane" >> beam.WindowInto(
@@ -123,14 +129,17 @@ class _OverStreams(beam.PTransform):
         else:
             step = StepEventsUntilTheyEnd(stepping)
         stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, main="answers")
-        answers = _typed(stepped.answers, beam.typehints.Tuple[key_type, self.answer])
+        said = pa.RecordBatch if columnar else beam.typehints.Tuple[key_type, self.answer]
+        answers = _typed(stepped.answers, said)
         answers.failed = (
             _typed(packed[FAILED], BadEvent),
             _typed(stepped[FAILED], BadEvent),
         ) | "Failed" >> beam.Flatten()
         return answers
 
-    def _pack(self, stepping: Stepping) -> PackEvents:
+    def _pack(self, stepping: Stepping) -> beam.DoFn:
+        if stepping.columnar:
+            return PackBatches(self._inputs, self.shards)
         raw = stepping.feature is not None
         x: Any = None if raw else self.x
         return PackEvents(
@@ -161,6 +170,10 @@ class Tag(_OverStreams):
     ``events`` is a keyed PCollection, tuple[K, V]: K names the stream, V is the observation.
     Gives tuple[K, Tagged]; what could not be stepped is in its attribute ``failed``, a
     PCollection of BadEvent. Answers have the timestamp and window of the event they answer.
+
+    ``events`` may also be pyarrow RecordBatches with the columns ``stream`` (strings), ``x`` and
+    perhaps ``time`` and ``end``; the answers are then RecordBatches with ``stream``, ``time``,
+    ``x``, ``step``, ``label`` and ``score``. All rows of a batch are in the window of the batch.
     """
 
     __doc__ = __doc__ + (_OverStreams.__doc__ or "").partition("\n")[2]
@@ -181,3 +194,40 @@ class Classify(_OverStreams):
     emit: str | Emit = "final"
     per_sequence: ClassVar[bool] = True
     answer: ClassVar[type] = Classified
+
+
+@dataclass
+class Pack(beam.PTransform):
+    """The events of a bundle as pyarrow RecordBatches, which Tag and Classify take as they are.
+
+    For pipelines whose events are single but whose later steps may work on columns. ``events`` is
+    tuple[str, V]; gives RecordBatches with ``stream``, ``time``, ``x`` and ``end``, at the
+    earliest time of their events; what is no input of the model is in the attribute ``failed``.
+
+    Args:
+      model: a Network, or the path of one: what is checked against.
+      x: value -> input of the network, or None: the value is the input.
+      end: value -> whether it is the last event of its sequence, or None.
+
+    Raises:
+      OptionError: the keys are no strings.
+    """
+
+    model: Any
+    x: Callable[[Any], Any] | None = None
+    end: Callable[[Any], bool] | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._inputs = Model(self.model).network().inputs
+
+    def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        key_type, value_type = key_value_types(events.element_type)
+        if key_type is not str:
+            raise OptionError(f"the streams' keys are of type {key_type}, expected str")
+        coder = coders.registry.get_coder(value_type)
+        pack = ToBatches(self._inputs, 1, coders.StrUtf8Coder(), coder, self.x, self.end, False)
+        packed = events | "Pack" >> beam.ParDo(pack).with_outputs(FAILED, main="batches")
+        batches = _typed(packed.batches, pa.RecordBatch)
+        batches.failed = _typed(packed[FAILED], BadEvent)
+        return batches

@@ -1,0 +1,249 @@
+"""The columnar lane: Arrow RecordBatches of events in, of answers out; nothing is per event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam import coders
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import create
+from numpy.typing import NDArray
+
+from beam_rnn.errors import InputError
+from beam_rnn.nn.inputs import Inputs
+from beam_rnn.streams.answers import Answers
+from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.pack import Packed, shard_of
+from beam_rnn.transforms.metrics import METRICS
+from beam_rnn.transforms.pack import FAILED, PackEvents, Packs, check_each
+
+KEY = coders.StrUtf8Coder()
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+class Columns:
+    """The columns of a batch as arrays.
+
+    Args:
+      batch: with ``stream`` (strings), ``x`` (ids, or lists of one length), and perhaps ``time``
+        (timestamps, or microseconds; all or none) and ``end`` (booleans).
+      inputs: what the network takes.
+      time: microseconds of the batch, where it has no times.
+
+    Raises:
+      InputError: a column is missing, of another type, or has nulls.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, inputs: Inputs, time: int) -> None:
+        n = batch.num_rows
+        no_times = "time" in batch.schema.names and batch.column("time").null_count == n
+        if no_times:
+            batch = batch.drop_columns(["time"])
+        for name in ("stream", "x", "time", "end"):
+            if name not in batch.schema.names:
+                if name in ("stream", "x"):
+                    raise InputError(f"a batch without the column {name!r}: {batch.schema.names}")
+            elif batch.column(name).null_count:
+                raise InputError(f"column {name!r} has nulls")
+        stream = batch.column("stream")
+        if pa.types.is_dictionary(stream.type):
+            stream = stream.dictionary_decode()
+        if not (pa.types.is_string(stream.type) or pa.types.is_large_string(stream.type)):
+            raise InputError(f"column 'stream' is of {stream.type}, expected strings")
+        self.stream = stream.cast(pa.string())
+        self.x = _rows(batch.column("x"), inputs.shape, n)
+        self.time = np.full(n, time, np.int64)
+        self.end = np.zeros(n, np.bool_)
+        if "time" in batch.schema.names:
+            times = batch.column("time")
+            if pa.types.is_timestamp(times.type):
+                times = times.cast(pa.timestamp("us", tz=times.type.tz), safe=False)
+            elif not pa.types.is_integer(times.type):
+                raise InputError(f"column 'time' is of {times.type}, expected timestamps")
+            self.time = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        if "end" in batch.schema.names:
+            if not pa.types.is_boolean(batch.column("end").type):
+                raise InputError(f"column 'end' is of {batch.column('end').type}, expected bool")
+            self.end = batch.column("end").to_numpy(zero_copy_only=False)
+
+
+def _rows(column: pa.Array, shape: tuple[int, ...], n: int) -> NDArray[Any]:
+    if not shape:
+        values = column
+    elif pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
+        lengths = pa.compute.unique(pa.compute.list_value_length(column)).to_pylist()
+        if lengths not in ([], [shape[0]]):
+            raise InputError(f"column 'x' has lists of {lengths} values, expected {shape[0]}")
+        values = column.flatten()
+    else:
+        raise InputError(f"column 'x' is of {column.type}, expected lists of {shape[0]} values")
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        raise InputError(f"column 'x' is of {column.type}, expected numbers")
+    rows: NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(n, *shape)
+    return rows
+
+
+class PackBatches(beam.DoFn):
+    """RecordBatches -> (shard, packed columns); bad rows and batches to the output "failed".
+
+    Args:
+      inputs: what the network takes.
+      shards: the number of shards.
+    """
+
+    def __init__(self, inputs: Inputs, shards: int) -> None:
+        self.inputs = inputs
+        self.shards = shards
+        self.packs = Packs(inputs)
+
+    def setup(self) -> None:
+        self.known: dict[str, tuple[bytes, int]] = {}
+
+    def start_bundle(self) -> None:
+        self.held: dict[Any, list[Columns]] = {}
+        self.count = 0
+
+    def process(
+        self,
+        batch: pa.RecordBatch,
+        time: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterable[Any]:
+        try:
+            columns = Columns(batch, self.inputs, time.micros)
+        except (InputError, pa.ArrowException) as error:
+            METRICS.failed.inc(batch.num_rows)
+            bad = BadEvent(None, f"{type(error).__name__}: {error}", batch)
+            return [beam.pvalue.TaggedOutput(FAILED, bad)]
+        self.held.setdefault(window, []).append(columns)
+        self.count += batch.num_rows
+        if self.count >= self.packs.limit:
+            return self.finish_bundle()
+        return ()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        held = self.held
+        self.start_bundle()
+        for window, parts in held.items():
+            stream = pa.concat_arrays([part.stream for part in parts])
+            time = np.concatenate([part.time for part in parts])
+            end = np.concatenate([part.end for part in parts])
+            x = np.concatenate([part.x for part in parts])
+            try:
+                x = self.inputs.check(x)
+            except InputError:  # one row at least is bad: find which
+                x, bad = check_each(list(x), self.inputs)
+                places = np.array([place for place, _ in bad])
+                for place, reason in bad:
+                    METRICS.failed.inc()
+                    event = BadEvent(stream[place].as_py(), reason, self._row(parts, place))
+                    yield beam.pvalue.TaggedOutput(
+                        FAILED, create(event, int(time[place]), (window,))
+                    )
+                good = np.ones(len(time), np.bool_)
+                good[places] = False
+                stream, time, end = stream.filter(pa.array(good)), time[good], end[good]
+            for shard, packed in self._by_shard(stream, time, end, x):
+                yield self.packs.element(shard, packed, window)
+
+    def _row(self, parts: list[Columns], place: int) -> Any:
+        for part in parts:
+            if place < len(part.x):
+                return part.x[place]
+            place -= len(part.x)
+        raise IndexError(place)
+
+    def _by_shard(
+        self, stream: pa.Array, time: NDArray[Any], end: NDArray[Any], x: NDArray[Any]
+    ) -> Iterator[tuple[int, Packed]]:
+        encoded = stream.dictionary_encode()
+        places = encoded.indices.to_numpy()
+        located = [self._locate(name) for name in encoded.dictionary.to_pylist()]
+        shard = np.array([number for _, number in located], np.uint16)[places]
+        order = shard.argsort(kind="stable")
+        counts = np.bincount(shard, minlength=1)
+        start = 0
+        for number in np.flatnonzero(counts).tolist():
+            rows = order[start : start + int(counts[number])]
+            start += len(rows)
+            mine, index = np.unique(places[rows], return_inverse=True)
+            streams = [located[i][0] for i in mine.tolist()]
+            yield number, Packed(streams, index, time[rows], end[rows], x[rows], None)
+
+    def _locate(self, name: str) -> tuple[bytes, int]:
+        found = self.known.get(name)
+        if found is None:
+            if len(self.known) >= self.packs.known_keys:
+                self.known.clear()
+            encoded = name.encode()
+            found = self.known[name] = encoded, shard_of(encoded, self.shards)
+        return found
+
+
+def batches_of(answers: Answers, labels: Sequence[str] | None) -> Iterator[Any]:
+    """Answers as RecordBatches, one for each window, with their times and windows.
+
+    Columns: ``stream``, ``time``, ``x`` (where answers are about events), ``step``, ``label``
+    (string, or int64 without labels), ``score``.
+    """
+    windows: dict[Any, list[int]] = {}
+    for place, home in enumerate(answers.homes):
+        windows.setdefault(home.window, []).append(place)
+    for (named, latest), streams in windows.items():
+        if len(windows) == 1:
+            batch = _batch(answers, labels, slice(None))
+        else:
+            inside = np.isin(answers.stream, streams)
+            batch = _batch(answers, labels, np.flatnonzero(inside))
+        if batch.num_rows:
+            yield create(batch, min(int(answers.time.min()), latest), named)
+
+
+def _batch(answers: Answers, labels: Sequence[str] | None, rows: Any) -> pa.RecordBatch:
+    stream = pa.DictionaryArray.from_arrays(answers.stream[rows], pa.array(answers.names))
+    label = pa.array(answers.label[rows])
+    if labels:
+        label = pa.DictionaryArray.from_arrays(label, pa.array(labels)).dictionary_decode()
+    named = {
+        "stream": stream.dictionary_decode(),
+        "time": _times(answers.time[rows]),
+        "x": list_array(np.asarray(answers.input)[rows]) if len(answers.input) else None,
+        "step": pa.array(answers.step[rows]),
+        "label": label,
+        "score": pa.array(answers.score[rows]),
+    }
+    kept = {name: column for name, column in named.items() if column is not None}
+    return pa.RecordBatch.from_arrays(list(kept.values()), names=list(kept))
+
+
+def _times(time: NDArray[Any]) -> pa.Array:
+    """Microseconds as timestamps; null where Beam was given none."""
+    return pa.array(time, mask=time == MIN_TIMESTAMP.micros).cast(_TIME)
+
+
+def list_array(x: NDArray[Any]) -> pa.Array:
+    """Rows (n,) or (n, K) as an Arrow array of numbers, or of lists of K numbers."""
+    if x.ndim == 1:
+        return pa.array(x)
+    return pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
+
+
+class ToBatches(PackEvents):
+    """(key, value) -> the events of a bundle as RecordBatches, one for each window."""
+
+    def _element(self, shard: int, packed: Packed, window: Any) -> Any:
+        assert packed.x is not None
+        streams = pa.array([self.key_coder.decode(key) for key in packed.streams], pa.string())
+        stream = pa.DictionaryArray.from_arrays(packed.stream, streams)
+        named = {
+            "stream": stream.dictionary_decode(),
+            "time": _times(packed.time),
+            "x": list_array(packed.x),
+            "end": pa.array(packed.end),
+        }
+        batch = pa.RecordBatch.from_arrays(list(named.values()), names=list(named))
+        return create(batch, int(packed.time.min()), (window,))
