@@ -19,8 +19,9 @@ from training.tagger import Params, State, forward, initial_state
 class Options:
     """How the tagger is trained."""
 
-    epochs: int = 18
-    rate: float = 2e-3  # Adam; rises for `warmup` updates, then falls to 0 as a cosine
+    epochs: int = 20
+    rate: float = 2e-3  # Adam; rises for `warmup` updates, then falls as a cosine
+    last_rate: float = 2e-4
     warmup: int = 200
     word_rate: float = 0.5  # share of the rate for the word table, which is given
     clip: float = 1.0
@@ -28,9 +29,9 @@ class Options:
     steps: int = 40  # of back-propagation
     split: float = 0.1  # share of sentences that begin a piece of their own
     keep: float = 0.3  # share of pieces that begin with the state of the piece before
-    mean: float = 0.995  # of the weights: how much of it stays at each update
+    mean: float = 0.998  # of the weights: how much of it stays at each update
     drop: dict[str, float] = field(
-        default_factory=lambda: {"word": 0.1, "letter": 0.1, "input": 0.4, "hidden": 0.4}
+        default_factory=lambda: {"word": 0.15, "letter": 0.15, "input": 0.5, "hidden": 0.4}
     )
 
 
@@ -50,7 +51,9 @@ def fit(
     key = jax.random.key(seed)
     text = read(draw)
     updates = int(options.epochs * len(text.rows) / (options.batch * options.steps))
-    rate = optax.warmup_cosine_decay_schedule(0, options.rate, options.warmup, updates)
+    rate = optax.warmup_cosine_decay_schedule(
+        0, options.rate, options.warmup, updates, options.last_rate
+    )
     optimizer = optax.chain(
         optax.clip_by_global_norm(options.clip), optax.adam(rate), _slower_words(options.word_rate)
     )

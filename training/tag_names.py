@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="file of weights to write")
     parser.add_argument("--data", type=Path, default=neuroner.FOLDER, help="where the package is")
     parser.add_argument("--epochs", type=int, default=Options.epochs)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument(
         "--no-test-words",
         dest="test_words",
