@@ -4,28 +4,16 @@ python -m benchmarks.ends --sequences 1000000
 """
 
 import argparse
-import gc
 import resource
 
 import apache_beam as beam
-from apache_beam.runners.portability.fn_api_runner.worker_handlers import StateServicer
 
 import beam_rnn as rnn
 from benchmarks import short
+from benchmarks.many import state_bytes
 from benchmarks.plain import network
 from tests.runners import harness
 from tests.runners.sources import replay
-
-
-def state_bytes() -> int:
-    """Bytes that the local runner's state holds, of all cells of all pipelines in this process."""
-    return sum(
-        len(data)
-        for servicer in gc.get_objects()
-        if isinstance(servicer, StateServicer)
-        for cell in servicer._state.values()
-        for data in cell
-    )
 
 
 def main() -> None:

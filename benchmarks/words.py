@@ -1,28 +1,98 @@
-"""What the benchmarks read and where it ends: words of 1,000 streams, round robin.
+"""What the benchmarks read and where it ends: words of many streams, with marks of time.
 
-In a module of its own, so that the runner imports it and the marks are those of this process.
+In a module of its own, so that the runner imports it and the marks are those of this process:
+on every runner the DoFns run here (in the process, or LOOPBACK).
 """
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 
-STREAMS = 1000
-first: list[float] = []  # DoFns run in this process (LOOPBACK), so that they share these
-last: list[float] = []
+VOCABULARY = 10_000
+first: list[float] = []  # when the source began each of its parts
+last: list[float] = []  # when the sink ended each of its bundles
+answers: list[int] = []  # how many answers each of them had
+_names: list[str] = []
+_order = np.zeros(0, np.int32)
+_words = np.zeros(0, np.int32)
 
 
-def events(numbers: tuple[int, int]) -> Iterator[tuple[str, int]]:
-    """Words of 1,000 streams, round robin."""
+def use(count: int, streams: int = 1000, skew: float | None = None, seed: int = 0) -> None:
+    """Chooses the events: ``count`` words of ``streams`` streams.
+
+    Args:
+      skew: None: round robin; else the exponent of a Zipf law over the streams, 0: uniform.
+    """
+    global _names, _order, _words
+    _names = [f"stream {i}" for i in range(streams)]
+    if skew is None:
+        _order = (np.arange(count) % streams).astype(np.int32)
+    else:
+        share = np.arange(1, streams + 1, dtype=np.float64) ** -skew
+        draw = np.random.default_rng(seed)
+        places = np.searchsorted(np.cumsum(share / share.sum()), draw.random(count))
+        _order = np.minimum(places, streams - 1).astype(np.int32)
+    _words = (np.arange(count) * 7919 % VOCABULARY).astype(np.int32)
+
+
+def create_all_first() -> None:
+    """Puts one event of every stream before the others."""
+    global _order, _words
+    streams = np.arange(len(_names), dtype=np.int32)
+    _order = np.concatenate([streams, _order])
+    _words = np.concatenate([streams % VOCABULARY, _words])
+
+
+def columns(start: int, stop: int) -> tuple[list[str], list[int]]:
+    """The events of a part: keys and words."""
+    names = _names
+    return [names[i] for i in _order[start:stop].tolist()], _words[start:stop].tolist()
+
+
+def events(part: tuple[int, int]) -> Iterator[tuple[str, int]]:
+    """The events of a part, one by one."""
     first.append(time.perf_counter())
-    for i in range(*numbers):
-        yield f"stream {i % STREAMS}", i * 7919 % 10_000
+    yield from zip(*columns(*part), strict=True)
+
+
+def gated(part: tuple[int, int, bool]) -> Iterator[tuple[str, int]]:
+    """Like ``events``; at a gate, says what was measured and waits for its turn.
+
+    The line on the standard output is what passed since the last gate: seconds from its first
+    event to its last answer, and its answers.
+    """
+    start, stop, gate = part
+    if gate:
+        seconds = last[-1] - first[0] if first and last else 0.0
+        print("turn", seconds, sum(answers), flush=True)
+        sys.stdin.readline()
+        clear()
+    yield from events((start, stop))
+
+
+def clear() -> None:
+    """Forgets all marks."""
+    for marks in (first, last, answers):
+        marks.clear()
+
+
+def seconds(count: int) -> float:
+    """From the first event to the last answer.
+
+    Raises:
+      RuntimeError: there were not ``count`` answers.
+    """
+    if sum(answers) != count:
+        raise RuntimeError(f"{sum(answers)} answers, expected {count}")
+    return max(last) - min(first)
 
 
 class Seen(beam.DoFn):
-    """Notes when the last answer came; keeps the number of answers."""
+    """Notes when answers came, and how many."""
 
     def start_bundle(self) -> None:
         self.count = 0
@@ -31,4 +101,6 @@ class Seen(beam.DoFn):
         self.count += 1
 
     def finish_bundle(self) -> None:
-        last.append(time.perf_counter())
+        if self.count:
+            answers.append(self.count)
+            last.append(time.perf_counter())
