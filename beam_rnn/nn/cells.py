@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import ClassVar
 
 from beam_rnn.errors import ModelError
-from beam_rnn.nn.kernels import GRUKernel, Kernel, LSTMKernel, RNNKernel
+from beam_rnn.nn.gates import GRUKernel, LSTMKernel, RNNKernel
 from beam_rnn.nn.parameters import Floats, Frozen
+from beam_rnn.nn.stepping import Kernel
 
 
 class Cell(Frozen):
@@ -43,7 +44,7 @@ class Cell(Frozen):
     def output_size(self) -> int:
         return self.hidden_size
 
-    @property
+    @cached_property
     def state_size(self) -> int:
         return self.states * self.hidden_size
 

@@ -1,20 +1,27 @@
-"""The fast step: matrix products and gates whose bits do not depend on the batch.
+"""Matrix products whose rows have the same bits alone and in any company (contract 2).
 
-A row's result must be the same bits alone and in any company (contract 2 of the design), which
-``x @ W.T`` does not give: BLAS picks another order of summation for another number of rows.
+``x @ W.T`` does not give that: BLAS picks another order of summation for another number of rows.
+The layouts here do, and the first, "stacked", is also the fastest. It keeps W.T (K, N) as
+N / nb slabs, each K x nb, and multiplies a tile of T rows with each slab, so small (T K nb at
+most a million) that OpenBLAS takes the path that packs nothing. The result stays in blocks::
 
-The layout ("stacked") keeps W.T (K, N) as N / nb slabs, each K x nb, and multiplies a tile of
-rows with each slab, small enough for the path of OpenBLAS that packs nothing::
+              K             nb                                nb
+          .-------.       .----.                            .----.
+        T | tile  |   x   |slab| K  gate i, units 0..63     |    | T   one piece of memory:
+          '-------'       |----|                            |----|     gate i is z[0:2],
+                          |slab| K  gate i, units 64..127   |    | T   gate f is z[2:4], ...
+                          |----|                     ->     |----|
+                          |slab| K  gate f, units 0..63     |    | T   (blocks, T, nb)
+                          |----|                            |----|
+                            ...                               ...
 
-        K              nb   nb         nb
-    .-------.        .----.----.     .----.             N
-    | tile  | T   x  |slab|slab| ... |slab| K   ->  .-------.
-    '-------'        '----'----'     '----'       T |       |
-                                                    '-------'
+In NumPy: ``np.matmul(x (T, K), slabs (blocks, K, nb)) -> z (blocks, T, nb)``. A block never spans
+two gates, so ``np.tanh(z)``, ``z[0:2] * z[2:4]`` and so on walk memory from end to end.
 
-Rows travel in pairs: an odd last row is computed once more with its neighbour. Where the
-self-test finds that this machine's BLAS breaks the rule, the next layout in the list serves.
-The list is tried in a fixed order, never by time, so that every worker of one kind agrees.
+Rows travel in pairs: a single row is doubled, an odd last row is computed once more with its
+neighbour. Where the self-test finds that this machine's BLAS breaks the rule, the next layout in
+the list serves. The list is tried in a fixed order, never by time, so that every worker of one
+kind agrees.
 """
 
 from __future__ import annotations
@@ -27,6 +34,7 @@ import numpy as np
 from beam_rnn.nn.parameters import Floats
 
 _SMALL = 1_000_000  # T * K * nb up to which OpenBLAS multiplies without packing
+_SMALL_PAIR = 1 << 15  # floats of W up to which one pair of rows is faster without slabs
 _ONE_THREAD = 4 * 65536  # rows * columns * K up to which OpenBLAS uses one thread
 
 
@@ -36,40 +44,60 @@ class _Layout(Protocol):
     def __call__(self, x: Floats, out: Floats) -> None: ...
 
 
-class _Stacked:
+class Stacked:
     """Slabs of ``nb`` columns, tiles of an even number of rows."""
 
     def __init__(self, W: Floats, nb: int) -> None:
-        N, K = W.shape
-        blocks = -(-N // nb)
+        K = W.shape[-1]
+        flat = W.reshape(-1, K)
+        blocks = -(-len(flat) // nb)
         padded = np.zeros((K, blocks * nb), np.float32)
-        padded[:, :N] = W.T
+        padded[:, : len(flat)] = flat.T
         self.slabs = np.ascontiguousarray(padded.reshape(K, blocks, nb).transpose(1, 0, 2))
         self.rows = int(np.clip(_SMALL // (K * nb) // 4 * 4, 4, 512))
-        self.width = N
+        self.width = len(flat)
+        self.nb = nb
+        self.pair = self._pair(padded) if W.ndim == 3 else None
+
+    def _pair(self, W: Floats) -> Floats | None:
+        """W in one piece for a single pair of rows, or None if that is slower or has other bits.
+
+        ``dot`` costs 0.6 us less than a stack in ``matmul``, half of the product at H = 32.
+        """
+        if W.size > _SMALL_PAIR:
+            return None
+        x = np.random.default_rng(1).standard_normal((20, len(W)), np.float32)
+        many = np.matmul(x, self.slabs).transpose(1, 0, 2).reshape(20, -1)
+        for i in range(0, 20, 2):
+            if not np.array_equal(
+                x[i : i + 2].dot(W).view(np.int32), many[i : i + 2].view(np.int32)
+            ):
+                return None
+        return W
 
     def __call__(self, x: Floats, out: Floats) -> None:
         n = len(x)
-        even = n - n % 2
-        if even:
-            self._multiply(x[:even], out[:even])
         if n == 1:
-            pair = np.zeros((2, x.shape[1]), np.float32)
-            pair[0] = x[0]
-            result = np.empty((2, self.width), np.float32)
-            self._multiply(pair, result)
-            out[0] = result[0]
-        elif n % 2:
-            self._multiply(x[-2:], out[-2:])
+            # The pair of a single row is itself.
+            result = np.empty((*out.shape[:-2], 2, out.shape[-1]), np.float32)
+            self._multiply(np.concatenate((x, x)), result)
+            out[:] = result[..., :1, :]
+            return
+        even = n - n % 2
+        self._multiply(x[:even], out[..., :even, :])
+        if n % 2:
+            self._multiply(x[-2:], out[..., -2:, :])
 
     def _multiply(self, x: Floats, out: Floats) -> None:
         blocks, _, nb = self.slabs.shape
         n = len(x)
-        if self.width == blocks * nb and out.flags.c_contiguous:
+        if out.shape == (blocks, n, nb):
+            np.matmul(x, self.slabs, out)
+        elif out.ndim == 2 and self.width == blocks * nb and out.flags.c_contiguous:
             np.matmul(x, self.slabs, out.reshape(n, blocks, nb).transpose(1, 0, 2))
-            return
-        product = np.matmul(x, self.slabs)
-        out[:] = product.transpose(1, 0, 2).reshape(n, -1)[:, : self.width]
+        else:
+            product = np.matmul(x, self.slabs).transpose(1, 0, 2).reshape(n, -1)
+            _spread(product[:, : self.width], out)
 
 
 class _Fixed:
@@ -80,20 +108,24 @@ class _Fixed:
     """
 
     def __init__(self, W: Floats, rows: int) -> None:
-        N, K = W.shape
+        K = W.shape[-1]
+        flat = W.reshape(-1, K)
         most = max(3, _ONE_THREAD // (K * rows))
-        self.parts = np.array_split(W, -(-N // most))
+        self.parts = np.array_split(flat, -(-len(flat) // most))
+        self.width = len(flat)
         self.rows = rows
 
     def __call__(self, x: Floats, out: Floats) -> None:
         n, K = x.shape
         tile = np.zeros((K, self.rows), np.float32)
         tile[:, :n] = x.T
+        product = np.empty((self.width, self.rows), np.float32)
         start = 0
         for W in self.parts:
             stop = start + len(W)
-            out[:, start:stop] = np.matmul(W, tile)[:, :n].T
+            np.matmul(W, tile, product[start:stop])
             start = stop
+        _spread(product[:, :n].T, out)
 
 
 class _Plain:
@@ -102,41 +134,52 @@ class _Plain:
     rows = 64
 
     def __init__(self, W: Floats) -> None:
-        self.W = W
+        self.W = W.reshape(-1, W.shape[-1])
 
     def __call__(self, x: Floats, out: Floats) -> None:
-        np.einsum("bk,nk->bn", x, self.W, out=out, optimize=False)
+        _spread(np.einsum("bk,nk->bn", x, self.W, optimize=False), out)
+
+
+def _spread(product: Floats, out: Floats) -> None:
+    """Writes (n, N) to ``out``, which is (n, N) or the same in blocks (blocks, n, nb)."""
+    if out.ndim == 3:
+        product = product.reshape(len(product), out.shape[0], out.shape[2]).transpose(1, 0, 2)
+    out[:] = product
 
 
 def layouts(W: Floats) -> Iterator[_Layout]:
     """The candidates in the order in which they are tried; the last holds everywhere."""
-    N, K = W.shape
-    if K <= 600 and N >= 64:
-        yield _Stacked(W, 64)
-    if 4 * K * 32 <= _SMALL:
-        yield _Stacked(W, 32)
+    N, K = W.shape[-2:]
+    if W.ndim == 3:
+        widths = [N, N // 2]
+    else:
+        widths = [64, 32] if K <= 600 and N >= 64 else [32]
+    for nb in widths:
+        if 4 * K * nb <= _SMALL:
+            yield Stacked(W, nb)
     yield _Fixed(W, 16)
     yield _Fixed(W, 8)
     yield _Plain(W)
 
 
-_chosen: dict[tuple[int, int], int] = {}  # shape -> place in the list; weights do not matter
+_chosen: dict[tuple[int, ...], int] = {}  # shape -> place in the list; weights do not matter
 
 
-def _holds(layout: _Layout, shape: tuple[int, int]) -> bool:
+def _holds(layout: _Layout, shape: tuple[int, ...]) -> bool:
     """Whether each row's bits are the same alone, at any place and in any number of rows."""
-    N, K = shape
+    *blocks, N, K = shape
     rows = layout.rows
     x = np.random.default_rng(0).standard_normal((rows, K), np.float32)
-    alone = np.empty((rows, N), np.float32)
+    alone = np.empty((*blocks, rows, N), np.float32)
     for i in range(rows):
-        layout(x[i : i + 1], alone[i : i + 1])
+        layout(x[i : i + 1], alone[..., i : i + 1, :])
     sizes = {2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, rows}
     for n in sorted(size for size in sizes if size <= rows):
         for start in {0, (rows - n) // 2, rows - n}:
-            out = np.empty((n, N), np.float32)
+            out = np.empty((*blocks, n, N), np.float32)
             layout(x[start : start + n], out)
-            if not np.array_equal(out.view(np.int32), alone[start : start + n].view(np.int32)):
+            same = alone[..., start : start + n, :]
+            if not np.array_equal(out.view(np.int32), same.view(np.int32)):
                 return False
     return True
 
@@ -145,11 +188,11 @@ class Product:
     """``x (n, K) -> x @ W.T (n, N)``, each row the same bits whatever n and its place.
 
     Args:
-      W: (N, K) float32.
+      W: (N, K) float32; or (blocks, nb, K), and the result comes in blocks (blocks, n, nb).
     """
 
     def __init__(self, W: Floats) -> None:
-        shape = W.shape[0], W.shape[1]
+        shape = W.shape
         place = _chosen.get(shape)
         for i, layout in enumerate(layouts(W)):
             if i == place or (place is None and (type(layout) is _Plain or _holds(layout, shape))):
@@ -164,116 +207,5 @@ class Product:
         if out is None:
             out = np.empty((n, self.width), np.float32)
         for start in range(0, n, self.tile):
-            self.layout(x[start : start + self.tile], out[start : start + self.tile])
+            self.layout(x[start : start + self.tile], out[..., start : start + self.tile, :])
         return out
-
-
-def _halved(W: Floats, rows: int) -> Floats:
-    """Scales the first ``rows`` rows by 1/2 (exact): sigmoid(z) = (1 + tanh(z / 2)) / 2."""
-    W = W.copy()
-    W[:rows] *= 0.5
-    return W
-
-
-class Kernel:
-    """One cell made ready to run: the input half for many rows, then one step at a time."""
-
-    def __init__(self, W_x: Floats, W_a: Floats, b: Floats) -> None:
-        self.H = W_a.shape[1]
-        self.W_x = Product(W_x)
-        self.W_a = Product(W_a)
-        self.b = b
-
-    def project(self, x: Floats) -> Floats:
-        """The half of the pre-activation that does not need a: W_x x + b, (n, D) -> (n, G*H)."""
-        p = self.W_x(x)
-        p += self.b
-        return p
-
-    def step(self, p: Floats, a: Floats) -> None:
-        """Advances the states ``a`` (B, S) in place by their projected inputs ``p`` (B, G*H)."""
-        for start in range(0, len(p), self.W_a.tile):
-            rows = slice(start, start + self.W_a.tile)
-            self._tile(p[rows], a[rows])
-
-    def _tile(self, p: Floats, a: Floats) -> None:
-        raise NotImplementedError
-
-
-class RNNKernel(Kernel):
-    """g(W_a h + p) with g tanh or relu."""
-
-    def __init__(self, W_x: Floats, W_a: Floats, b: Floats, activation: str) -> None:
-        super().__init__(W_x, W_a, b)
-        self.relu = activation == "relu"
-
-    def _tile(self, p: Floats, a: Floats) -> None:
-        z = self.W_a(a)
-        z += p
-        if self.relu:
-            np.maximum(z, 0, out=a)
-        else:
-            np.tanh(z, a)
-
-
-class LSTMKernel(Kernel):
-    """Gates i, f, o, g with one tanh over all four; the state row is [h | c]."""
-
-    def __init__(self, W_x: Floats, W_a: Floats, b: Floats) -> None:
-        H = W_a.shape[1]
-        order = np.r_[0 : 2 * H, 3 * H : 4 * H, 2 * H : 3 * H]  # i,f,g,o -> i,f,o,g
-        super().__init__(*(_halved(w[order], 3 * H) for w in (W_x, W_a, b)))
-
-    def _tile(self, p: Floats, a: Floats) -> None:
-        H = self.H
-        h, c = a[:, :H], a[:, H:]
-        z = self.W_a(h)
-        z += p
-        np.tanh(z, z)
-        z[:, : 3 * H] += 1  # twice the sigmoids
-        i, f, o, g = z[:, :H], z[:, H : 2 * H], z[:, 2 * H : 3 * H], z[:, 3 * H :]
-        i *= g
-        c *= f
-        c += i
-        c *= 0.5
-        np.tanh(c, g)
-        o *= 0.5
-        np.multiply(o, g, h)
-
-
-class GRUKernel(Kernel):
-    """Gates r, z, n, the reset after the hidden product (PyTorch, Keras) or before it (Haiku)."""
-
-    def __init__(
-        self, W_x: Floats, W_a: Floats, b: Floats, b_n: Floats | None, reset_after: bool
-    ) -> None:
-        H = W_a.shape[1]
-        W_a = _halved(W_a, 2 * H)
-        super().__init__(
-            _halved(W_x, 2 * H), W_a if reset_after else W_a[: 2 * H], _halved(b, 2 * H)
-        )
-        self.b_n = b_n
-        self.W_n = None if reset_after else Product(np.ascontiguousarray(W_a[2 * H :]))
-
-    def _tile(self, p: Floats, a: Floats) -> None:
-        H = self.H
-        u = self.W_a(a)
-        rz = u[:, : 2 * H]
-        rz += p[:, : 2 * H]
-        np.tanh(rz, rz)
-        rz += 1
-        rz *= 0.5
-        r, z = rz[:, :H], rz[:, H:]
-        if self.W_n is None:
-            n = u[:, 2 * H :]
-            if self.b_n is not None:
-                n += self.b_n
-            n *= r
-        else:
-            r *= a
-            n = self.W_n(np.ascontiguousarray(r))
-        n += p[:, 2 * H :]
-        np.tanh(n, n)
-        a -= n  # h' = n + z (h - n)
-        a *= z
-        a += n

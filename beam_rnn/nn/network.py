@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,8 @@ from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen
 from beam_rnn.nn.sequences import CRF, Bidirectional, Wave, run_cell
+
+_FLOAT = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +134,17 @@ class Network(Frozen):
           ModelError: the network is not causal.
         """
         self._need_causal("step")
-        x = self.inputs.check(x)
-        B = len(x)
-        a = self._check_state(a, B).copy()
-        return self.head(self.advance(x, a, [Wave(slice(0, B), B)])), a
+        h = self._quickly_checked(x)
+        a = self._check_state(a, len(h))
+        after = []
+        offset = 0
+        for front, cell in self._stages[0]:
+            for layer in front:
+                h = layer.apply(h)
+            h, part = cell.kernel.step(h, a[:, offset : offset + cell.state_size])
+            offset += cell.state_size
+            after.append(part)
+        return self.head(h), after[0] if len(after) == 1 else np.concatenate([a[:, :0], *after], 1)
 
     def unroll(self, x: ArrayLike, a: Floats | None = None) -> tuple[Floats, Floats]:
         """Steps through whole sequences; the same bits as ``step`` repeated.
@@ -177,7 +187,7 @@ class Network(Frozen):
                 return np.zeros((0, self.output_size), np.float32)
             if isinstance(layer, Cell):
                 a = np.zeros((B, layer.state_size), np.float32)
-                x = run_cell(layer, (), x, a, [Wave(slice(0, B), B)] * T)
+                x = run_cell(layer, x, a, [Wave(slice(0, B), B)] * T)
             elif isinstance(layer, Bidirectional | CRF):
                 x = layer.over(x.reshape(T, B, -1)).reshape(T * B, -1)
             else:
@@ -214,7 +224,9 @@ class Network(Frozen):
         for front, cell in self._stages[0]:
             part = a[:, offset : offset + cell.state_size]
             offset += cell.state_size
-            x = run_cell(cell, front, x, part, waves)
+            for layer in front:
+                x = layer.apply(x)
+            x = run_cell(cell, x, part, waves)
         return x
 
     def head(self, h: NDArray[Any]) -> Floats:
@@ -232,7 +244,26 @@ class Network(Frozen):
         start = self.state_size - last.state_size
         return self.head(np.ascontiguousarray(a[:, start : start + last.hidden_size]))
 
+    def _quickly_checked(self, x: ArrayLike) -> NDArray[Any]:
+        """``inputs.check``, in a sixth of its time for vectors that are as they should be."""
+        wanted = self.inputs
+        if (
+            type(x) is np.ndarray
+            and x.dtype is _FLOAT
+            and wanted.limits is None
+            and x.ndim == 2
+            and x.shape[1:] == wanted.shape
+            and x.flags.c_contiguous
+        ):
+            # Finite only if every value is; where the squares overflow, the long way tells.
+            flat = x.reshape(-1)
+            if math.isfinite(flat.dot(flat)):
+                return x
+        return wanted.check(x)
+
     def _check_state(self, a: Floats, batch: int) -> Floats:
+        if type(a) is np.ndarray and a.dtype is _FLOAT and a.shape == (batch, self.state_size):
+            return a
         a = rectangular("a", a)
         if a.dtype.kind not in "fiu":
             raise InputError(f"a has type {a.dtype}, expected float32")

@@ -13,7 +13,7 @@ from beam_rnn.nn.cells import Cell
 from beam_rnn.nn.layers import Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
-_BLOCK = 2048  # rows whose input half is computed at once: large enough for BLAS, small in cache
+_BLOCK = 1 << 18  # floats of input halves computed at once: large enough for BLAS, small in cache
 
 
 class Wave(NamedTuple):
@@ -31,46 +31,57 @@ class Wave(NamedTuple):
 
 
 def run_cell(
-    cell: Cell, front: Sequence[object], x: np.ndarray, a: Floats, waves: Sequence[Wave]
+    cell: Cell,
+    x: np.ndarray,
+    a: Floats,
+    waves: Sequence[Wave],
+    table: Floats | None = None,
 ) -> Floats:
     """Steps one cell through waves.
 
     Args:
       cell: the cell.
-      front: stateless layers that make the cell's input from ``x``.
-      x: (n, ...) inputs, those of the first wave first.
+      x: (n, D) inputs, those of the first wave first; or ids (n,) for ``table``.
       a: (R, S) states of all streams, advanced in place.
       waves: what steps when; their sizes add up to n.
+      table: what the cell's kernel makes of each id's input.
 
     Returns:
       (n, H) hidden vectors in the order of ``x``.
     """
     kernel = cell.kernel
-    H = cell.hidden_size
-    h = np.empty((len(x), H), np.float32)
-    projected_to = start = 0
-    for wave in waves:
-        if not wave.size:
+    block = max(1, _BLOCK // (kernel.gates * kernel.padded))
+    h = np.empty((len(x) + 1, kernel.padded), np.float32)
+    start = i = 0
+    while i < len(waves):
+        rows, m, fresh = waves[i]
+        i += 1
+        if not m:
             continue
-        stop = start + wave.size
-        if stop > projected_to:
-            base, projected_to = start, min(len(x), max(stop, start + _BLOCK))
-            p = kernel.project(_through(front, x[base:projected_to]))
-        if wave.fresh is not None:
-            a[wave.fresh] = 0
-        s = a[wave.rows]
-        kernel.step(p[start - base : stop - base], s)
-        if not isinstance(wave.rows, slice):
-            a[wave.rows] = s
-        h[start:stop] = s[:, :H]
+        times = 1
+        if isinstance(rows, slice):
+            # As long as the same rows step, they stay in place and share a product.
+            while i < len(waves) and (times + 1) * m <= block and _goes_on(waves[i], rows):
+                times += 1
+                i += 1
+        if fresh is not None:
+            a[fresh] = 0
+        stop = start + times * m
+        # A row more: see Kernel.run.
+        out = h[start : stop + (times > 1)]
+        if isinstance(rows, slice):
+            kernel.run(x[start:stop], a[rows], out, times, table)
+        else:
+            s = a[rows]
+            kernel.run(x[start:stop], s, out, times, table)
+            a[rows] = s
         start = stop
-    return h
+    h = h[:-1]
+    return h if kernel.padded == kernel.H else np.ascontiguousarray(h[:, : kernel.H])
 
 
-def _through(layers: Sequence[object], x: np.ndarray) -> np.ndarray:
-    for layer in layers:
-        x = layer.apply(x)  # type: ignore[attr-defined]
-    return x
+def _goes_on(wave: Wave, rows: slice) -> bool:
+    return wave.fresh is None and isinstance(wave.rows, slice) and wave.rows == rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +121,7 @@ class Bidirectional(Frozen):
         halves = []
         for cell, step in ((self.forward, 1), (self.backward, -1)):
             a = np.zeros((B, cell.state_size), np.float32)
-            h = run_cell(cell, (), x[::step].reshape(T * B, D), a, waves)
+            h = run_cell(cell, x[::step].reshape(T * B, D), a, waves)
             halves.append(h.reshape(T, B, -1)[::step])
         return np.concatenate(halves, axis=2)
 

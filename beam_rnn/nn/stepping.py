@@ -1,0 +1,253 @@
+"""One cell made ready to run: many rows stepped together, in scratch that is made once.
+
+Pre-activations travel in blocks (gates * blocks, n, nb), see the drawing in ``kernels``: gate
+after gate, so every gate of a tile is one piece of memory that NumPy walks in one run. As columns
+of (n, 4H) each row would start anew: up to twice the time at H = 32.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_rnn.nn import kernels
+from beam_rnn.nn.parameters import Floats
+
+_CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
+
+
+def _block_width(H: int) -> int:
+    """How many units make a block: 64 is the fastest product, where it does not pad too much."""
+    cost = {nb: -(-H // nb) * nb * slower for nb, slower in ((64, 1.0), (32, 1.1), (16, 1.3))}
+    return min(cost, key=lambda nb: cost[nb])
+
+
+def aligned(*shape: int) -> Floats:
+    """Zeros that begin on a cache line."""
+    size = int(np.prod(shape))
+    raw = np.zeros(size + 16, np.float32)
+    start = -raw.ctypes.data % 64 // 4
+    return raw[start : start + size].reshape(shape)
+
+
+class Kernel:
+    """One cell made ready to run.
+
+    Attributes:
+      H: units.
+      padded: units with those that fill up the last block; their weights are zero, and so are
+        their values, forever.
+      nb: units in a block.
+      blocks: blocks of one gate.
+      tile: most rows of one step; more are stepped tile by tile.
+    """
+
+    states: ClassVar[int] = 1  # vectors of H units in a state row
+
+    def __init__(self, W_x: Floats, W_a: Floats, b: Floats) -> None:
+        self.H = W_a.shape[1]
+        self.nb = _block_width(self.H)
+        self.blocks = -(-self.H // self.nb)
+        self.padded = self.blocks * self.nb
+        self.input = kernels.Product(self._in_blocks(np.column_stack([W_x, b])))
+        self.hidden = self._hidden(W_a)
+        self.gates = len(W_x) // self.H
+        self.input_size = W_x.shape[1]
+        self.tile = min(self.hidden.tile, self.input.tile)
+        self._threads = threading.local()  # one kernel serves many threads, each its own scratch
+
+    def _in_blocks(self, W: Floats) -> Floats:
+        """(G * H, K) -> (G * blocks, nb, K), zeros where units fill up a block."""
+        G, K = len(W) // self.H, W.shape[1]
+        out = np.zeros((G, self.padded, K), np.float32)
+        out[:, : self.H] = W.reshape(G, self.H, K)
+        return out.reshape(G * self.blocks, self.nb, K)
+
+    def _hidden(self, W_a: Floats) -> kernels.Product:
+        wide = np.zeros((len(W_a), self.padded), np.float32)
+        wide[:, : self.H] = W_a
+        return kernels.Product(self._in_blocks(wide))
+
+    def project(self, x: NDArray[Any], table: Floats | None = None) -> Floats:
+        """The half of the pre-activation that does not need a: W_x x + b.
+
+        Args:
+          x: (n, D); or with ``table`` ids (n,).
+          table: (gates * blocks, V, nb) this half for each id.
+
+        Returns:
+          (gates * blocks, n, nb).
+        """
+        if table is not None:
+            return np.take(table, x, 1, mode="clip")
+        n, D = x.shape
+        rows = n + n % 2  # products are fastest on pairs
+        x_1 = np.zeros((rows, D + 1), np.float32)
+        x_1[:n, :D] = x
+        x_1[:, D] = 1
+        p = np.empty((self.gates * self.blocks, rows, self.nb), np.float32)
+        return self.input(x_1, p)[:, :n]
+
+    def rows(self, n: int) -> Rows:
+        """This thread's scratch for n <= tile rows."""
+        scratch: dict[int, Rows] | None = getattr(self._threads, "rows", None)
+        if scratch is None:
+            scratch = self._threads.rows = {}
+        found = scratch.get(n)
+        if found is None:
+            found = scratch[n] = self._make_rows(n)
+        return found
+
+    def _make_rows(self, n: int) -> Rows:
+        raise NotImplementedError
+
+    def step(
+        self, x: NDArray[Any], a: Floats, table: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """One step of n rows: ``run`` for once, without what only many rows or steps need.
+
+        Returns:
+          h (n, H) and the new states (n, S).
+        """
+        n, tile = len(a), self.tile
+        h = np.empty((n, self.H), np.float32)
+        after = np.empty(a.shape, np.float32)
+        if 0 < n <= tile:
+            rows = self.rows(n)
+            rows.load(a)
+            rows.step(rows.h, rows.project(x, table), rows.h_blocks)
+            rows.store(h, after)
+            return h, after
+        for low in range(0, n, tile):
+            part = slice(low, low + tile)
+            h[part], after[part] = self.step(x[part], a[part], table)
+        return h, after
+
+    def run(
+        self, x: NDArray[Any], a: Floats, h: Floats, times: int = 1, table: Floats | None = None
+    ) -> None:
+        """Steps the same m states ``times`` times.
+
+        Args:
+          x: (times * m, D) inputs, those of the first step first; or ids for ``table``.
+          a: (m, S) states, advanced in place.
+          h: (times * m + 1, padded) float32; its first times * m rows become the hidden vectors.
+            For one step times * m rows are enough.
+          table: as for ``project``.
+        """
+        m, tile = len(a), self.tile
+        if times == 1 or not m:
+            h[:m, : self.H], a[:] = self.step(x, a, table)
+            return
+        if m % 2:
+            h[:] = 0  # see ``before``
+        by_step = None
+        if m <= tile:
+            # The input half of many steps at once.
+            by_step = self.project(x, table).reshape(-1, times, m, self.nb).transpose(1, 0, 2, 3)
+            if m * self.padded <= _CLOSE:
+                by_step = np.ascontiguousarray(by_step)  # so that ufuncs take their short way
+        h_blocks = h.reshape(len(h), -1, self.nb).transpose(1, 0, 2)
+        for low in range(0, m, tile):
+            high = min(low + tile, m)
+            n = high - low
+            pairs = n + n % 2
+            rows = self.rows(n)
+            rows.load(a[low:high])
+            step, before = rows.step, rows.h
+            at = low
+            for t in range(times):
+                p = rows.project(x[at : at + n], table) if by_step is None else by_step[t]
+                step(before, p, h_blocks[:, at : at + n])
+                # One row more if n is odd: pairs. What it holds does not matter, but NaN warns.
+                before = h[at : at + pairs]
+                at += m
+            np.copyto(rows.h_rows, before[:n])
+            rows.store(None, a[low:high])
+
+
+class Rows:
+    """Scratch for n rows of one kernel in one thread, with every view built once.
+
+    Building them costs as much as a step of one row.
+
+    Attributes:
+      h: (n or n + 1, padded) hidden vectors in pairs of rows; ``h_rows`` (n, padded) and
+        ``h_blocks`` (blocks, n, nb) are views of it.
+      z: what the product of ``h`` gives, (G * blocks, n or n + 1, nb), ``z_rows`` n rows of it.
+      gates: the same in exactly n rows, so in one piece; ``z`` itself if n is even.
+    """
+
+    def __init__(self, kernel: Kernel, n: int, gates: int | None = None, more: int = 0) -> None:
+        """``gates``: those that the hidden product gives; ``more``: vectors kept after them."""
+        Hb, nb, width = kernel.blocks, kernel.nb, kernel.padded
+        G = kernel.gates if gates is None else gates
+        pairs = n + n % 2
+        self.n, self.blocks = n, Hb
+        state = aligned(pairs, kernel.states * width)
+        self.h = state[:, :width]
+        self.h_rows = self.h[:n]
+        by_block = state[:n].reshape(n, -1, nb).transpose(1, 0, 2)
+        self.h_blocks = by_block[:Hb]
+        self.more_blocks = by_block[Hb:]
+        # Where a row (n, S) goes, which has no units that fill up a block.
+        self.state = state[:n]
+        self.shape: tuple[int, ...] | None = None
+        if width != kernel.H:
+            self.shape = n, kernel.states, kernel.H
+            self.state = state[:n].reshape(n, kernel.states, width)[..., : kernel.H]
+        together = aligned((G + more) * Hb, n, nb)
+        self.gates = together[: G * Hb]
+        self.gates_and_more = together
+        self.gate = [together[k * Hb : (k + 1) * Hb] for k in range(G + more)]
+        self.z, self.z_rows, self.multiply = destination(kernel.hidden, n, self.gates)
+        self.x = aligned(pairs, kernel.input_size + 1)
+        self.x[:, -1] = 1
+        self.x_rows = self.x[:n, :-1]
+        self.p_ids = aligned(kernel.gates * Hb, n, nb)
+        self.p, self.p_rows, self.multiply_x = destination(kernel.input, n, self.p_ids)
+
+    def project(self, x: NDArray[Any], table: Floats | None) -> Floats:
+        """``Kernel.project`` into scratch: what it gave before is lost."""
+        if table is not None:
+            return np.take(table, x, 1, self.p_ids, "clip")
+        np.copyto(self.x_rows, x)
+        self.multiply_x(self.x, self.p)
+        return self.p_rows
+
+    def load(self, a: Floats) -> None:
+        """Takes the states (n, S)."""
+        np.copyto(self.state, a if self.shape is None else a.reshape(self.shape))
+
+    def store(self, h: Floats | None, a: Floats) -> None:
+        """Gives the states (n, S) and, if wanted, the hidden vectors (n, H) back."""
+        if self.shape is None:
+            np.copyto(a, self.state)
+            if h is not None:
+                np.copyto(h, self.h_rows)
+        else:
+            a.reshape(self.shape)[...] = self.state
+            if h is not None:
+                h[:] = self.h_rows[:, : self.shape[-1]]
+
+    def step(self, h: Floats, p: Floats, out: Floats) -> None:
+        """One step from the hidden rows ``h`` (pairs, padded) to ``out`` (blocks, n, nb)."""
+        raise NotImplementedError
+
+
+def destination(product: kernels.Product, n: int, gates: Floats) -> tuple[Floats, Floats, Any]:
+    """Where a product of n rows goes, n rows of that in blocks, and how to call it."""
+    blocks, _, nb = gates.shape
+    layout = product.layout
+    z = aligned(blocks, n + 1, nb) if n % 2 else gates
+    if not isinstance(layout, kernels.Stacked) or n > product.tile or layout.nb != nb:
+        return z, z[:, :n], product
+    # What the layout does with pairs of rows, without the calls that lead there (0.3 us).
+    slabs, pair = layout.slabs, layout.pair
+    if n == 1 and pair is not None:
+        z = aligned(2, blocks * nb)
+        return z, z[0].reshape(blocks, 1, nb), lambda x, out: x.dot(pair, out)
+    return z, z[:, :n], lambda x, out: np.matmul(x, slabs, out)

@@ -1,0 +1,217 @@
+"""Our step and unroll against ONNX Runtime, naive NumPy and the bare matrix product.
+
+One thread each, in one process, in turns: each round measures every side once. What is measured
+is the time of the thread on a core, so that other work on the machine does not count; a figure is
+the median of the rounds.
+
+    python -m benchmarks.step [--quick] [--json FILE]
+"""
+
+# ruff: noqa: E402 -- the number of threads is set before NumPy loads its BLAS
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beam_rnn import nn
+
+Floats = np.ndarray
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+SIDES = ("ours", "onnxruntime", "naive", "product")
+
+
+def in_turns(sides: dict[str, Callable[[], Any]], rounds: int, slice_of: float) -> dict[str, float]:
+    """Median seconds of one call of each side; every round takes ``slice_of`` seconds each."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    calls = {}
+    for name, call in sides.items():
+        call()
+        start = time.thread_time()
+        call()
+        calls[name] = max(1, int(slice_of / max(time.thread_time() - start, 1e-7)))
+    for _ in range(rounds):
+        for name, call in sides.items():
+            start = time.thread_time()
+            for _ in range(calls[name]):
+                call()
+            times[name].append((time.thread_time() - start) / calls[name])
+    return {name: float(np.median(all_)) for name, all_ in times.items()}
+
+
+def weights(kind: str, H: int, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    shapes = (GATES[kind] * H, H), (GATES[kind] * H, H), (GATES[kind] * H,)
+    W_x, W_a, b = (rng.normal(size=s, scale=H**-0.5).astype(np.float32) for s in shapes)
+    return W_x, W_a, b
+
+
+def network(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> nn.Network:
+    return nn.Network([{"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}[kind](W_x, W_a, b)])
+
+
+def onnx_session(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> Any:
+    """The same cell over (T, B, D), state in, hidden vectors and state out."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    G, H = GATES[kind], W_a.shape[1]
+    # Ours: i,f,g,o and r,z,n. ONNX: i,o,f,c and z,r,h.
+    order = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}[kind]
+    W, R, B = (w.reshape(G, H, *w.shape[1:])[order].reshape(w.shape) for w in (W_x, W_a, b))
+    constants = {"W": W[None], "R": R[None], "B": np.concatenate([B, np.zeros_like(B)])[None]}
+    carried = ["h", "c"] if kind == "LSTM" else ["h"]
+    axes = {"x": [None, None, H], **{name: [1, None, H] for name in carried}}
+    node = helper.make_node(
+        kind,
+        ["x", *constants, "", *carried],
+        ["y", *(f"{name}_next" for name in carried)],
+        hidden_size=H,
+        **({"linear_before_reset": 1} if kind == "GRU" else {}),
+    )
+    graph = helper.make_graph(
+        [node],
+        kind,
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in axes.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in node.output],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def naive(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> Callable[[Floats, Floats], Floats]:
+    """The step as the textbook has it."""
+
+    def sigmoid(z: Floats) -> Floats:
+        return 1 / (1 + np.exp(-z))
+
+    def lstm(x: Floats, a: Floats) -> Floats:
+        h, c = np.split(a, 2, axis=1)
+        i, f, g, o = np.split(x @ W_x.T + h @ W_a.T + b, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return np.concatenate([sigmoid(o) * np.tanh(c), c], axis=1)
+
+    def gru(x: Floats, h: Floats) -> Floats:
+        r, z, n = np.split(x @ W_x.T + b, 3, axis=1)
+        u_r, u_z, u_n = np.split(h @ W_a.T, 3, axis=1)
+        z = sigmoid(z + u_z)
+        return (1 - z) * np.tanh(n + sigmoid(r + u_r) * u_n) + z * h
+
+    def rnn(x: Floats, h: Floats) -> Floats:
+        return np.tanh(x @ W_x.T + h @ W_a.T + b)
+
+    return {"LSTM": lstm, "GRU": gru, "RNN": rnn}[kind]
+
+
+def measure_step(kind: str, H: int, B: int, rounds: int, slice_of: float) -> dict[str, Any]:
+    arrays = weights(kind, H)
+    net = network(kind, *arrays)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(B, H)).astype(np.float32)
+    a = rng.normal(size=(B, net.state_size), scale=0.3).astype(np.float32)
+    textbook = naive(kind, *arrays)
+    session = onnx_session(kind, *arrays)
+    feed = {"x": x[None], "h": np.ascontiguousarray(a[None, :, :H])}
+    if kind == "LSTM":
+        feed["c"] = np.ascontiguousarray(a[None, :, H:])
+    both = np.ascontiguousarray(np.concatenate([x, a[:, :H]], axis=1))
+    W = np.ascontiguousarray(np.concatenate(arrays[:2], axis=1).T)
+    out = np.empty((B, W.shape[1]), np.float32)
+    expected = textbook(x, a)
+    np.testing.assert_allclose(net.step(x, a)[1], expected, atol=2e-5)
+    np.testing.assert_allclose(session.run(None, feed)[1][0], expected[:, :H], atol=2e-5)
+    sides = {
+        "ours": lambda: net.step(x, a),
+        "onnxruntime": lambda: session.run(None, feed),
+        "naive": lambda: textbook(x, a),
+        "product": lambda: np.matmul(both, W, out),
+    }
+    return {"cell": kind, "H": H, "B": B, **in_turns(sides, rounds, slice_of)}
+
+
+def measure_unroll(kind: str, H: int, B: int, T: int, rounds: int, slice_of: float) -> Any:
+    arrays = weights(kind, H)
+    net = network(kind, *arrays)
+    x = np.random.default_rng(1).normal(size=(B, T, H)).astype(np.float32)
+    session = onnx_session(kind, *arrays)
+    feed = {"x": np.ascontiguousarray(x.swapaxes(0, 1)), "h": np.zeros((1, B, H), np.float32)}
+    if kind == "LSTM":
+        feed["c"] = feed["h"]
+    theirs = session.run(None, feed)[0][:, 0].swapaxes(0, 1)
+    np.testing.assert_allclose(net.unroll(x)[0], theirs, atol=1e-4)
+    sides = {"ours": lambda: net.unroll(x), "onnxruntime": lambda: session.run(None, feed)}
+    return {"cell": kind, "H": H, "B": B, "T": T, **in_turns(sides, rounds, slice_of)}
+
+
+def mean(rows: list[dict[str, Any]], peer: str) -> float:
+    """Geometric mean of peer / ours."""
+    return float(np.exp(np.mean([np.log(row[peer] / row["ours"]) for row in rows])))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, about a minute")
+    parser.add_argument("--cells", nargs="+", choices=GATES, default=list(GATES))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="where to write every figure")
+    options = parser.parse_args()
+    slice_of = 0.002 if options.quick else 0.005
+    batches = (1, 4, 16, 64, 256, 1024) if options.quick else tuple(2**i for i in range(11))
+    steps, unrolls, figures = [], [], {}
+    for kind in options.cells:
+        for H in (32, 64, 128, 256, 512):
+            for B in batches:
+                row = measure_step(kind, H, B, options.rounds, slice_of)
+                steps.append(row)
+                times = "".join(f"{row[side] * 1e6:10.1f}" for side in SIDES)
+                ratios = "".join(f"{row[side] / row['ours']:7.2f}" for side in SIDES[1:])
+                print(f"step    {kind:4} H {H:3} B {B:4}{times} us {ratios}", flush=True)
+        mine = [row for row in steps if row["cell"] == kind]
+        figures[f"{kind} step against onnxruntime"] = mean(mine, "onnxruntime")
+        figures[f"{kind} step against naive NumPy"] = mean(mine, "naive")
+        large = [row for row in mine if row["H"] >= 256 and row["B"] >= 32]
+        figures[f"{kind} share of the bare product, H >= 256, B >= 32"] = mean(large, "product")
+        for B in (1, 64):
+            for H in (32, 64, 128, 256, 512):
+                row = measure_unroll(kind, H, B, 100, options.rounds, slice_of)
+                unrolls.append(row)
+                ratio = row["onnxruntime"] / row["ours"]
+                times = "".join(f"{row[side] * 1e6:10.1f}" for side in SIDES[:2])
+                print(f"unroll  {kind:4} H {H:3} B {B:4}{times} us {ratio:7.2f}", flush=True)
+                if B == 1:
+                    figures[f"{kind} one sequence alone, H = {H}, against onnxruntime"] = ratio
+        mine = [row for row in unrolls if row["cell"] == kind and row["B"] == 64]
+        figures[f"{kind} 64 sequences, against onnxruntime"] = mean(mine, "onnxruntime")
+    print("\n> 1: we are faster; geometric means where there are many sizes")
+    for name, value in figures.items():
+        print(f"{value:6.2f}  {name}")
+    if options.json:
+        result = {
+            "machine": platform.processor() or platform.machine(),
+            "numpy": np.__version__,
+            "figures": figures,
+            "step": steps,
+            "unroll": unrolls,
+        }
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
