@@ -27,7 +27,7 @@ LOG = BagStateSpec("log", coders.BytesCoder())
 ETAG = ReadModifyWriteStateSpec("etag", coders.BytesCoder())
 _TAGGED_FROM = 64 << 10  # bytes of a log that cost more to read than a tag
 _UNTAGGED_BELOW = 16 << 10
-_KEPT = 256 << 20  # bytes of rows that a worker's Step keeps
+_KEPT = 1 << 30  # bytes of rows that a worker's Step keeps
 
 
 class Cells(NamedTuple):
@@ -96,8 +96,8 @@ class OpenShards:
         for key, opened in self._opened.items():
             if key not in self._kept:
                 opened.shard.leave(self._stepper.arena)
-        self._opened.clear()
         self._evict()
+        self._opened.clear()
         self._whole = True
 
     def _write(self, key: tuple[int, Any], opened: _Opened) -> None:
@@ -124,6 +124,8 @@ class OpenShards:
         row = 4 * self._stepper.network.state_size + 256  # with its key and columns
         total = sum(len(shard.rows) for shard in self._kept.values()) * row
         while total > _KEPT and self._kept:
-            shard = self._kept.pop(next(iter(self._kept)))
+            # Bundles that each use all shards must not chase them all out in a circle.
+            longest_ago, latest = next(iter(self._kept)), next(reversed(self._kept))
+            shard = self._kept.pop(latest if longest_ago in self._opened else longest_ago)
             total -= len(shard.rows) * row
             shard.leave(self._stepper.arena)
