@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from beam_rnn.errors import ModelError
 from beam_rnn.nn.cells import Cell
-from beam_rnn.nn.layers import Shape
+from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
 _BLOCK = 1 << 18  # floats of input halves computed at once: large enough for BLAS, small in cache
+_TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
 
 
 class Wave(NamedTuple):
@@ -82,6 +84,40 @@ def run_cell(
 
 def _goes_on(wave: Wave, rows: slice) -> bool:
     return wave.fresh is None and isinstance(wave.rows, slice) and wave.rows == rows
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A cell with the stateless layers before it.
+
+    Attributes:
+      front: those layers.
+      cell: the cell.
+    """
+
+    front: Sequence[Layer]
+    cell: Cell
+
+    @cached_property
+    def table(self) -> Floats | None:
+        """The input half of each id, where an Embedding alone feeds the cell and it is small.
+
+        The rows of a product do not depend on each other, so gathering rows of E W_x + b gives
+        the same bits as the product of gathered rows of E, without the product.
+        """
+        if len(self.front) != 1 or not isinstance(self.front[0], Embedding):
+            return None
+        kernel, E = self.cell.kernel, self.front[0].E
+        if len(E) * kernel.gates * kernel.padded * 4 > _TABLE:
+            return None
+        return np.ascontiguousarray(kernel.project(E))
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """What the cell reads: its input vectors, or ids where there is a table."""
+        if self.table is None:
+            for layer in self.front:
+                x = layer.apply(x)
+        return x
 
 
 @dataclass(frozen=True, eq=False)

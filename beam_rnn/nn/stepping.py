@@ -11,6 +11,7 @@ import threading
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from beam_rnn.nn import kernels
@@ -142,31 +143,44 @@ class Kernel:
         if times == 1 or not m:
             h[:m, : self.H], a[:] = self.step(x, a, table)
             return
+        if m > tile:
+            self._run_tiles(x, a, h, times, table)
+            return
+        # The input half of all steps at once.
+        p = self.project(x, table).reshape(-1, times, m, self.nb).transpose(1, 0, 2, 3)
+        if m * self.padded <= _CLOSE:
+            p = np.ascontiguousarray(p)  # so that ufuncs take their short way
+        h_steps = h[: times * m].reshape(times, m, self.blocks, self.nb).transpose(0, 2, 1, 3)
+        # What a step wrote is what the next one reads, one row more if m is odd: pairs. What that
+        # row holds does not matter, except that NaN would warn.
         if m % 2:
-            h[:] = 0  # see ``before``
-        by_step = None
-        if m <= tile:
-            # The input half of many steps at once.
-            by_step = self.project(x, table).reshape(-1, times, m, self.nb).transpose(1, 0, 2, 3)
-            if m * self.padded <= _CLOSE:
-                by_step = np.ascontiguousarray(by_step)  # so that ufuncs take their short way
-        h_blocks = h.reshape(len(h), -1, self.nb).transpose(1, 0, 2)
-        for low in range(0, m, tile):
-            high = min(low + tile, m)
-            n = high - low
-            pairs = n + n % 2
+            h[:] = 0
+        row = h.strides[0]
+        pairs = as_strided(h, (times, m + m % 2, self.padded), (m * row, row, h.itemsize))
+        rows = self.rows(m)
+        rows.load(a)
+        step, before = rows.step, rows.h
+        for p_t, out, after in zip(p, h_steps, pairs, strict=True):
+            step(before, p_t, out)
+            before = after
+        np.copyto(rows.h_rows, before[:m])
+        rows.store(None, a)
+
+    def _run_tiles(
+        self, x: NDArray[Any], a: Floats, h: Floats, times: int, table: Floats | None
+    ) -> None:
+        """``run`` for more rows than one tile: a tile goes through all steps, then the next."""
+        m = len(a)
+        h_blocks = h.reshape(len(h), self.blocks, self.nb).transpose(1, 0, 2)
+        for low in range(0, m, self.tile):
+            n = min(self.tile, m - low)
             rows = self.rows(n)
-            rows.load(a[low:high])
-            step, before = rows.step, rows.h
-            at = low
-            for t in range(times):
-                p = rows.project(x[at : at + n], table) if by_step is None else by_step[t]
-                step(before, p, h_blocks[:, at : at + n])
-                # One row more if n is odd: pairs. What it holds does not matter, but NaN warns.
-                before = h[at : at + pairs]
-                at += m
-            np.copyto(rows.h_rows, before[:n])
-            rows.store(None, a[low:high])
+            rows.load(a[low : low + n])
+            for at in range(low, low + times * m, m):
+                p = rows.project(x[at : at + n], table)
+                rows.step(rows.h, p, h_blocks[:, at : at + n])
+                np.copyto(rows.h_rows, h[at : at + n])
+            rows.store(None, a[low : low + n])
 
 
 class Rows:
@@ -246,8 +260,9 @@ def destination(product: kernels.Product, n: int, gates: Floats) -> tuple[Floats
     if not isinstance(layout, kernels.Stacked) or n > product.tile or layout.nb != nb:
         return z, z[:, :n], product
     # What the layout does with pairs of rows, without the calls that lead there (0.3 us).
-    slabs, pair = layout.slabs, layout.pair
-    if n == 1 and pair is not None:
-        z = aligned(2, blocks * nb)
-        return z, z[0].reshape(blocks, 1, nb), lambda x, out: x.dot(pair, out)
+    slabs, whole = layout.slabs, layout.whole
+    if n <= kernels.FEW and whole is not None:
+        z = aligned(n + n % 2, blocks * nb)
+        z_rows = z[:n].reshape(n, blocks, nb).transpose(1, 0, 2)
+        return z, z_rows, lambda x, out: x.dot(whole, out)
     return z, z[:, :n], lambda x, out: np.matmul(x, slabs, out)
