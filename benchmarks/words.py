@@ -11,11 +11,13 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 
 VOCABULARY = 10_000
 first: list[float] = []  # when the source began each of its parts
 last: list[float] = []  # when the sink ended each of its bundles
 answers: list[int] = []  # how many answers each of them had
+_made: dict[tuple[int, int], pa.RecordBatch] = {}
 _names: list[str] = []
 _order = np.zeros(0, np.int32)
 _words = np.zeros(0, np.int32)
@@ -57,6 +59,22 @@ def events(part: tuple[int, int]) -> Iterator[tuple[str, int]]:
     """The events of a part, one by one."""
     first.append(time.perf_counter())
     yield from zip(*columns(*part), strict=True)
+
+
+def batch(part: tuple[int, int]) -> pa.RecordBatch:
+    """The events of a part as columns, made before the clock starts."""
+    first.append(time.perf_counter())
+    return _made[part]
+
+
+def make_batches(parts: list[tuple[int, int]]) -> None:
+    """Makes the RecordBatches of parts, as a columnar source would bring them."""
+    _made.clear()
+    for part in parts:
+        streams, ids = columns(*part)
+        _made[part] = pa.RecordBatch.from_pydict(
+            {"stream": streams, "x": pa.array(ids, pa.int32())}
+        )
 
 
 def gated(part: tuple[int, int, bool]) -> Iterator[tuple[str, int]]:
@@ -104,3 +122,10 @@ class Seen(beam.DoFn):
         if self.count:
             answers.append(self.count)
             last.append(time.perf_counter())
+
+
+class SeenBatches(Seen):
+    """The same for answers in RecordBatches."""
+
+    def process(self, element: pa.RecordBatch) -> None:
+        self.count += element.num_rows

@@ -1,0 +1,134 @@
+"""Latency at a given rate on FnApiRunner: from when an event is due to when its answer is there."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.transforms.core import RestrictionProvider
+
+import beam_rnn as rnn
+from benchmarks.measure import Results, Row
+from benchmarks.plain import PlainTag
+from tests.runners import harness
+
+FIGURE = "latency"
+_due: list[float] = []  # when each event is due, as time.perf_counter()
+_seen: list[tuple[float, int]] = []  # when an answer came, and to which event
+_lock = threading.Lock()
+
+
+class _Positions(RestrictionProvider):
+    """Positions are numbers of events."""
+
+    def initial_restriction(self, element: int) -> OffsetRange:
+        return OffsetRange(0, element)
+
+    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
+        return OffsetRestrictionTracker(restriction)
+
+    def restriction_size(self, element: int, restriction: OffsetRange) -> int:
+        return int(restriction.size())
+
+
+class Paced(beam.DoFn):
+    """Gives, in each bundle, all events that are due, waiting for one at least."""
+
+    def __init__(self, per_second: float, streams: int) -> None:
+        self.per_second = per_second
+        self.streams = streams
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self, element: int, tracker: Any = beam.DoFn.RestrictionParam(_Positions())
+    ) -> Iterable[tuple[str, int]]:
+        position = tracker.current_restriction().start
+        if not _due:
+            begin = time.perf_counter() + 0.05
+            _due.extend(begin + i / self.per_second for i in range(element))
+        time.sleep(max(0.0, _due[min(position, element - 1)] - time.perf_counter()))
+        while position < element and _due[position] <= time.perf_counter():
+            if not tracker.try_claim(position):
+                return
+            yield f"stream {position % self.streams}", position
+            position += 1
+        tracker.defer_remainder()
+
+
+class Answered(beam.DoFn):
+    """Notes when which event was answered; its place is its word."""
+
+    def process(self, element: tuple[str, Any]) -> Iterator[None]:
+        _, answer = element
+        word = answer.input if isinstance(answer, rnn.Tagged) else answer[0]
+        _seen.append((time.perf_counter(), word))
+        yield from ()
+
+
+class Echoing(PlainTag):
+    """The plain way, with the word in its answer."""
+
+    def process(
+        self, element: tuple[str, int], state: Any = beam.DoFn.StateParam(PlainTag.STATE)
+    ) -> Iterator[Any]:
+        for stream, (label, score) in super().process(element, state):
+            yield stream, (element[1], label, score)
+
+
+def run(model: str, rounds: int, seconds: float = 4, rates: tuple[int, ...] = (1000,)) -> Results:
+    """Medians over the rounds of the latencies p50 and p99; the first second is not counted."""
+    ways: dict[str, Callable[[], Any]] = {
+        "Tag": lambda: rnn.Tag(model, order=rnn.arrival),
+        "plain": lambda: beam.ParDo(Echoing(model)),
+    }
+    results = Results()
+    for rate in rates:
+        found: dict[str, list[Any]] = {way: [] for way in ways}
+        for turn in range(rounds):
+            for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
+                found[way].append(_percentiles(ways[way], rate, seconds))
+        for column, name in enumerate(("p50", "p99")):
+            mine = np.array(found["Tag"])[:, column]
+            plain = np.array(found["plain"])[:, column]
+            ratios = plain / mine
+            results.rows.append(
+                Row(
+                    FIGURE,
+                    f"FnApiRunner, {rate:,} events/s over 1,000 streams, H=64, {name}",
+                    "ms",
+                    float(np.median(mine)),
+                    "plain stateful DoFn",
+                    float(np.median(plain)),
+                    float(np.median(ratios)),
+                    float(ratios.min()),
+                    float(ratios.max()),
+                )
+            )
+    return results
+
+
+def _percentiles(way: Callable[[], Any], rate: int, seconds: float) -> tuple[float, float]:
+    with _lock:
+        _due.clear()
+        _seen.clear()
+        count = min(int(rate * seconds), 10_000)  # each event its own word
+
+        def build(p: beam.Pipeline) -> None:
+            events = p | beam.Create([count]) | beam.ParDo(Paced(rate, 1000))
+            events = events | beam.Map(_same).with_output_types(tuple[str, int])
+            _ = events | "Step" >> way() | beam.ParDo(Answered())
+
+        harness.fn_api().run(build)
+        if len(_seen) != count:
+            raise RuntimeError(f"{len(_seen)} answers, expected {count}")
+        skipped = min(rate, count // 4)
+        waits = [1000 * (when - _due[place]) for when, place in _seen if place >= skipped]
+        p50, p99 = np.percentile(waits, [50, 99])
+        return float(p50), float(p99)
+
+
+def _same(event: tuple[str, int]) -> tuple[str, int]:
+    return event
