@@ -131,15 +131,16 @@ def measure_step(kind: str, H: int, B: int, rounds: int, slice_of: float) -> dic
     feed = {"x": x[None], "h": np.ascontiguousarray(a[None, :, :H])}
     if kind == "LSTM":
         feed["c"] = np.ascontiguousarray(a[None, :, H:])
+    carried = [f"{name}_next" for name in feed if name != "x"]
     both = np.ascontiguousarray(np.concatenate([x, a[:, :H]], axis=1))
     W = np.ascontiguousarray(np.concatenate(arrays[:2], axis=1).T)
     out = np.empty((B, W.shape[1]), np.float32)
     expected = textbook(x, a)
     np.testing.assert_allclose(net.step(x, a)[1], expected, atol=2e-5)
-    np.testing.assert_allclose(session.run(None, feed)[1][0], expected[:, :H], atol=2e-5)
+    np.testing.assert_allclose(session.run(carried, feed)[0][0], expected[:, :H], atol=2e-5)
     sides = {
         "ours": lambda: net.step(x, a),
-        "onnxruntime": lambda: session.run(None, feed),
+        "onnxruntime": lambda: session.run(carried, feed),  # the state alone: h is y
         "naive": lambda: textbook(x, a),
         "product": lambda: np.matmul(both, W, out),
     }
@@ -156,7 +157,8 @@ def measure_unroll(kind: str, H: int, B: int, T: int, rounds: int, slice_of: flo
         feed["c"] = feed["h"]
     theirs = session.run(None, feed)[0][:, 0].swapaxes(0, 1)
     np.testing.assert_allclose(net.unroll(x)[0], theirs, atol=1e-4)
-    sides = {"ours": lambda: net.unroll(x), "onnxruntime": lambda: session.run(None, feed)}
+    wanted = ["y", *(f"{name}_next" for name in feed if name != "x")]
+    sides = {"ours": lambda: net.unroll(x), "onnxruntime": lambda: session.run(wanted, feed)}
     return {"cell": kind, "H": H, "B": B, "T": T, **in_turns(sides, rounds, slice_of)}
 
 

@@ -67,19 +67,12 @@ class _LSTMRows(Rows):
     def __init__(self, kernel: LSTMKernel, n: int) -> None:
         super().__init__(kernel, n, more=1)
         Hb = kernel.blocks
-        i, f, o, g, self.c = self.gate
+        i, f, o, g, c = self.gate
+        self.loads = self.stores = [(self.more_blocks, c)]
         i_f, g_c = self.gates_and_more[: 2 * Hb], self.gates_and_more[3 * Hb :]
         self.views = (
-            self.z, self.z_rows, self.gates, self.gates[: 3 * Hb], i_f, g_c, i, f, o, g, self.c,
+            self.z, self.z_rows, self.gates, self.gates[: 3 * Hb], i_f, g_c, i, f, o, g, c,
         )  # fmt: skip
-
-    def load(self, a: Floats) -> None:
-        super().load(a)
-        np.copyto(self.c, self.more_blocks)
-
-    def store(self, h: Floats | None, a: Floats) -> None:
-        np.copyto(self.more_blocks, self.c)
-        super().store(h, a)
 
     def step(self, h: Floats, p: Floats, out: Floats) -> None:
         z, z_rows, gates, ifo, i_f, g_c, i, f, o, g, c = self.views
@@ -100,6 +93,10 @@ class _LSTMRows(Rows):
 
 class GRUKernel(Kernel):
     """Gates r, z, n, the reset after the hidden product (PyTorch, Keras) or before it (Haiku)."""
+
+    few = (
+        1  # three of its ufuncs read products: rows that are not in blocks cost more than they save
+    )
 
     def __init__(
         self, W_x: Floats, W_a: Floats, b: Floats, b_n: Floats | None, reset_after: bool
@@ -130,24 +127,24 @@ class _GRURows(Rows):
             # Spread over all rows: adding it with a step of zero would take three times as long.
             self.b_n = aligned(Hb, n, nb)
             self.b_n[:] = kernel.b_n.transpose(0, 2, 1)
-        self.a = self.h_blocks if n == 1 else aligned(Hb, n, nb)
+        a = self.h_blocks
+        if not a.flags.c_contiguous:
+            a = aligned(Hb, n, nb)
+            self.loads = [(self.h_blocks, a)]
         rz = self.gates[: 2 * Hb]
         r, z = self.gate[:2]
-        self.views = self.z_rows[: 2 * Hb], rz, r, z, self.a
+        self.views = self.z_rows[: 2 * Hb], rz, r, z, a
         if kernel.reset_after:
             self.u, self.candidate = self.z_rows[2 * Hb :], self.gate[2]
         else:
             self.candidate = aligned(Hb, n, nb)
-            self.u_pairs, self.u, self.multiply_n = destination(kernel.hidden_n, n, self.candidate)
+            self.u_pairs, self.u, self.multiply_n = destination(
+                kernel.hidden_n, n, self.candidate, 1
+            )
             self.reset = aligned(n + n % 2, kernel.padded)
             self.reset_blocks = self.reset[:n].reshape(n, Hb, nb).transpose(1, 0, 2)
         self.reset_after = kernel.reset_after
         self.split = 2 * Hb
-
-    def load(self, a: Floats) -> None:
-        super().load(a)
-        if self.n > 1:
-            np.copyto(self.a, self.h_blocks)
 
     def step(self, h: Floats, p: Floats, out: Floats) -> None:
         z_rows, rz, r, z, a = self.views
@@ -173,4 +170,5 @@ class _GRURows(Rows):
         np.subtract(a, n, a)  # h' = n + z (h - n)
         np.multiply(a, z, a)
         np.add(a, n, a)
-        np.copyto(out, a)
+        if out is not a:
+            np.copyto(out, a)

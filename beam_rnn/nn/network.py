@@ -135,15 +135,17 @@ class Network(Frozen):
         self._need_causal("step")
         h = self._quickly_checked(x)
         a = self._check_state(a, len(h))
-        after = []
+        stages, _ = self._stages
+        if len(stages) == 1:
+            h, after = stages[0].step(h, a)
+            return self.head(h), after
+        after = np.empty_like(a, order="C")
         offset = 0
-        for stage in self._stages[0]:
-            S = stage.cell.state_size
-            part = a[:, offset : offset + S]
-            h, part = stage.cell.kernel.step(stage.feed(h), part, stage.table)
-            offset += S
-            after.append(part)
-        return self.head(h), after[0] if len(after) == 1 else np.concatenate([a[:, :0], *after], 1)
+        for stage in stages:
+            part = slice(offset, offset + stage.cell.state_size)
+            h, after[:, part] = stage.step(h, a[:, part])
+            offset = part.stop
+        return self.head(h), after
 
     def unroll(self, x: ArrayLike, a: Floats | None = None) -> tuple[Floats, Floats]:
         """Steps through whole sequences; the same bits as ``step`` repeated.
@@ -265,9 +267,8 @@ class Network(Frozen):
         """
         offset = 0
         for stage in self._stages[0]:
-            S = stage.cell.state_size
-            part = a[:, offset : offset + S]
-            offset += S
+            part = a[:, offset : offset + stage.cell.state_size]
+            offset += stage.cell.state_size
             x = run_cell(stage.cell, stage.feed(x), part, waves, stage.table)
         return x
 

@@ -14,7 +14,7 @@ from beam_rnn.nn.cells import Cell
 from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
-_BLOCK = 1 << 18  # floats of input halves computed at once: large enough for BLAS, small in cache
+_BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
 _TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
 
 
@@ -118,6 +118,10 @@ class Stage:
             for layer in self.front:
                 x = layer.apply(x)
         return x
+
+    def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
+        """One step of n rows: h (n, H) and the new states (n, S)."""
+        return self.cell.kernel.step(self.feed(x), a, self.table)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,7 @@ class Kernel:
     """
 
     states: ClassVar[int] = 1  # vectors of H units in a state row
+    few: ClassVar[int] = kernels.FEW  # rows up to which products come as rows, not in blocks
 
     def __init__(self, W_x: Floats, W_a: Floats, b: Floats) -> None:
         self.H = W_a.shape[1]
@@ -115,12 +116,13 @@ class Kernel:
         """
         n, tile = len(a), self.tile
         h = np.empty((n, self.H), np.float32)
-        after = np.empty(a.shape, np.float32)
+        after = np.empty_like(a, order="C")
         if 0 < n <= tile:
             rows = self.rows(n)
             rows.load(a)
             rows.step(rows.h, rows.project(x, table), rows.h_blocks)
-            rows.store(h, after)
+            rows.store(after)
+            np.copyto(h, rows.h_units)
             return h, after
         for low in range(0, n, tile):
             part = slice(low, low + tile)
@@ -164,7 +166,7 @@ class Kernel:
             step(before, p_t, out)
             before = after
         np.copyto(rows.h_rows, before[:m])
-        rows.store(None, a)
+        rows.store(a)
 
     def _run_tiles(
         self, x: NDArray[Any], a: Floats, h: Floats, times: int, table: Floats | None
@@ -180,7 +182,7 @@ class Kernel:
                 p = rows.project(x[at : at + n], table)
                 rows.step(rows.h, p, h_blocks[:, at : at + n])
                 np.copyto(rows.h_rows, h[at : at + n])
-            rows.store(None, a[low : low + n])
+            rows.store(a[low : low + n])
 
 
 class Rows:
@@ -204,9 +206,13 @@ class Rows:
         state = aligned(pairs, kernel.states * width)
         self.h = state[:, :width]
         self.h_rows = self.h[:n]
+        self.h_units = self.h_rows[:, : kernel.H]
         by_block = state[:n].reshape(n, -1, nb).transpose(1, 0, 2)
         self.h_blocks = by_block[:Hb]
         self.more_blocks = by_block[Hb:]
+        # What a cell keeps in blocks of its own: pairs (where it is in the state, scratch).
+        self.loads: list[tuple[Floats, Floats]] = []
+        self.stores: list[tuple[Floats, Floats]] = []
         # Where a row (n, S) goes, which has no units that fill up a block.
         self.state = state[:n]
         self.shape: tuple[int, ...] | None = None
@@ -217,12 +223,12 @@ class Rows:
         self.gates = together[: G * Hb]
         self.gates_and_more = together
         self.gate = [together[k * Hb : (k + 1) * Hb] for k in range(G + more)]
-        self.z, self.z_rows, self.multiply = destination(kernel.hidden, n, self.gates)
+        self.z, self.z_rows, self.multiply = destination(kernel.hidden, n, self.gates, kernel.few)
         self.x = aligned(pairs, kernel.input_size + 1)
         self.x[:, -1] = 1
         self.x_rows = self.x[:n, :-1]
         self.p_ids = aligned(kernel.gates * Hb, n, nb)
-        self.p, self.p_rows, self.multiply_x = destination(kernel.input, n, self.p_ids)
+        self.p, self.p_rows, self.multiply_x = destination(kernel.input, n, self.p_ids, kernel.few)
 
     def project(self, x: NDArray[Any], table: Floats | None) -> Floats:
         """``Kernel.project`` into scratch: what it gave before is lost."""
@@ -235,24 +241,23 @@ class Rows:
     def load(self, a: Floats) -> None:
         """Takes the states (n, S)."""
         np.copyto(self.state, a if self.shape is None else a.reshape(self.shape))
+        for blocks, scratch in self.loads:
+            np.copyto(scratch, blocks)
 
-    def store(self, h: Floats | None, a: Floats) -> None:
-        """Gives the states (n, S) and, if wanted, the hidden vectors (n, H) back."""
-        if self.shape is None:
-            np.copyto(a, self.state)
-            if h is not None:
-                np.copyto(h, self.h_rows)
-        else:
-            a.reshape(self.shape)[...] = self.state
-            if h is not None:
-                h[:] = self.h_rows[:, : self.shape[-1]]
+    def store(self, a: Floats) -> None:
+        """Gives the states (n, S) back, h being in ``h``."""
+        for blocks, scratch in self.stores:
+            np.copyto(blocks, scratch)
+        np.copyto(a if self.shape is None else a.reshape(self.shape), self.state)
 
     def step(self, h: Floats, p: Floats, out: Floats) -> None:
         """One step from the hidden rows ``h`` (pairs, padded) to ``out`` (blocks, n, nb)."""
         raise NotImplementedError
 
 
-def destination(product: kernels.Product, n: int, gates: Floats) -> tuple[Floats, Floats, Any]:
+def destination(
+    product: kernels.Product, n: int, gates: Floats, few: int
+) -> tuple[Floats, Floats, Any]:
     """Where a product of n rows goes, n rows of that in blocks, and how to call it."""
     blocks, _, nb = gates.shape
     layout = product.layout
@@ -261,7 +266,7 @@ def destination(product: kernels.Product, n: int, gates: Floats) -> tuple[Floats
         return z, z[:, :n], product
     # What the layout does with pairs of rows, without the calls that lead there (0.3 us).
     slabs, whole = layout.slabs, layout.whole
-    if n <= kernels.FEW and whole is not None:
+    if n <= few and whole is not None:
         z = aligned(n + n % 2, blocks * nb)
         z_rows = z[:n].reshape(n, blocks, nb).transpose(1, 0, 2)
         return z, z_rows, lambda x, out: x.dot(whole, out)
