@@ -7,6 +7,7 @@ of (n, 4H) each row would start anew: up to twice the time at H = 32.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from beam_rnn.nn import kernels
 from beam_rnn.nn.parameters import Floats
 
+_SCRATCH = 1 << 21  # floats of scratch that a thread keeps for a cell
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
 
 
@@ -28,7 +30,7 @@ def _block_width(H: int) -> int:
 
 def aligned(*shape: int) -> Floats:
     """Zeros that begin on a cache line."""
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     raw = np.zeros(size + 16, np.float32)
     start = -raw.ctypes.data % 64 // 4
     return raw[start : start + size].reshape(shape)
@@ -100,7 +102,12 @@ class Kernel:
             scratch = self._threads.rows = {}
         found = scratch.get(n)
         if found is None:
-            found = scratch[n] = self._make_rows(n)
+            found = self._make_rows(n)
+            # Batches of any size come by: what was made first goes when there is too much.
+            kept = found.floats + sum(rows.floats for rows in scratch.values())
+            while scratch and kept > _SCRATCH:
+                kept -= scratch.pop(next(iter(scratch))).floats
+            scratch[n] = found
         return found
 
     def _make_rows(self, n: int) -> Rows:
@@ -114,20 +121,26 @@ class Kernel:
         Returns:
           h (n, H) and the new states (n, S).
         """
-        n, tile = len(a), self.tile
-        h = np.empty((n, self.H), np.float32)
+        h = np.empty((len(a), self.H), np.float32)
         after = np.empty_like(a, order="C")
+        self._once(x, a, table, h, after)
+        return h, after
+
+    def _once(
+        self, x: NDArray[Any], a: Floats, table: Floats | None, h: Floats, after: Floats
+    ) -> None:
+        """``step`` into ``h`` and ``after``, which may be ``a``."""
+        n, tile = len(a), self.tile
         if 0 < n <= tile:
             rows = self.rows(n)
             rows.load(a)
             rows.step(rows.h, rows.project(x, table), rows.h_blocks)
             rows.store(after)
             np.copyto(h, rows.h_units)
-            return h, after
+            return
         for low in range(0, n, tile):
             part = slice(low, low + tile)
-            h[part], after[part] = self.step(x[part], a[part], table)
-        return h, after
+            self._once(x[part], a[part], table, h[part], after[part])
 
     def run(
         self, x: NDArray[Any], a: Floats, h: Floats, times: int = 1, table: Floats | None = None
@@ -143,7 +156,7 @@ class Kernel:
         """
         m, tile = len(a), self.tile
         if times == 1 or not m:
-            h[:m, : self.H], a[:] = self.step(x, a, table)
+            self._once(x, a, table, h[:m, : self.H], a)
             return
         if m > tile:
             self._run_tiles(x, a, h, times, table)
@@ -224,6 +237,8 @@ class Rows:
         self.gates_and_more = together
         self.gate = [together[k * Hb : (k + 1) * Hb] for k in range(G + more)]
         self.z, self.z_rows, self.multiply = destination(kernel.hidden, n, self.gates, kernel.few)
+        # Together a little more or less than this, with what a cell adds.
+        self.floats = pairs * (width * (2 * kernel.gates + G + 3) + kernel.input_size)
         self.x = aligned(pairs, kernel.input_size + 1)
         self.x[:, -1] = 1
         self.x_rows = self.x[:n, :-1]

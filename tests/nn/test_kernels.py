@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,15 @@ def test_a_step_gives_arrays_of_its_own() -> None:
     y_2[:], after_2[:] = 0, 0
     assert_same_bits(y, kept[0])
     assert_same_bits(after, kept[1])
+
+
+def test_batches_of_any_size_leave_little_behind() -> None:
+    net = nn.Network([cell("LSTM", 8, 32)])
+    x, a = inputs(net, 500), states(net, 500)
+    whole = net.step(x, a)[0]
+    tracemalloc.start()
+    for n in range(1, 501):
+        assert_same_bits(net.step(x[:n], a[:n])[0], whole[:n])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 12e6
