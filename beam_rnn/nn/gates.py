@@ -6,7 +6,7 @@ import numpy as np
 
 from beam_rnn.nn import kernels
 from beam_rnn.nn.parameters import Floats
-from beam_rnn.nn.stepping import Kernel, Rows, aligned, destination
+from beam_rnn.nn.stepping import Kernel, Rows, Scratch, destination
 
 # 0-d arrays: a Python number would be converted in each call (0.1 us of 0.3).
 _ONE = np.array(1, np.float32)
@@ -27,13 +27,13 @@ class RNNKernel(Kernel):
         super().__init__(W_x, W_a, b)
         self.relu = activation == "relu"
 
-    def _make_rows(self, n: int) -> Rows:
-        return _RNNRows(self, n)
+    def _make_rows(self, n: int, scratch: Scratch) -> Rows:
+        return _RNNRows(self, n, scratch)
 
 
 class _RNNRows(Rows):
-    def __init__(self, kernel: RNNKernel, n: int) -> None:
-        super().__init__(kernel, n)
+    def __init__(self, kernel: RNNKernel, n: int, scratch: Scratch) -> None:
+        super().__init__(kernel, n, scratch)
         self.relu = kernel.relu
 
     def step(self, h: Floats, p: Floats, out: Floats) -> None:
@@ -59,13 +59,13 @@ class LSTMKernel(Kernel):
         order = np.r_[0 : 2 * H, 3 * H : 4 * H, 2 * H : 3 * H]  # i,f,g,o -> i,f,o,g
         super().__init__(*(_halved(w[order], 3 * H) for w in (W_x, W_a, b)))
 
-    def _make_rows(self, n: int) -> Rows:
-        return _LSTMRows(self, n)
+    def _make_rows(self, n: int, scratch: Scratch) -> Rows:
+        return _LSTMRows(self, n, scratch)
 
 
 class _LSTMRows(Rows):
-    def __init__(self, kernel: LSTMKernel, n: int) -> None:
-        super().__init__(kernel, n, more=1)
+    def __init__(self, kernel: LSTMKernel, n: int, scratch: Scratch) -> None:
+        super().__init__(kernel, n, scratch, more=1)
         Hb = kernel.blocks
         i, f, o, g, c = self.gate
         self.loads = self.stores = [(self.more_blocks, c)]
@@ -114,22 +114,22 @@ class GRUKernel(Kernel):
         self.hidden_n = super()._hidden(W_a[2 * self.H :])
         return super()._hidden(W_a[: 2 * self.H])
 
-    def _make_rows(self, n: int) -> Rows:
-        return _GRURows(self, n)
+    def _make_rows(self, n: int, scratch: Scratch) -> Rows:
+        return _GRURows(self, n, scratch)
 
 
 class _GRURows(Rows):
-    def __init__(self, kernel: GRUKernel, n: int) -> None:
-        super().__init__(kernel, n, 3 if kernel.reset_after else 2)
+    def __init__(self, kernel: GRUKernel, n: int, scratch: Scratch) -> None:
+        super().__init__(kernel, n, scratch, 3 if kernel.reset_after else 2)
         Hb, nb = kernel.blocks, kernel.nb
         self.b_n = None
         if kernel.b_n is not None:
             # Spread over all rows: adding it with a step of zero would take three times as long.
-            self.b_n = aligned(Hb, n, nb)
-            self.b_n[:] = kernel.b_n.transpose(0, 2, 1)
+            self.b_n = scratch.take(Hb, n, nb)
+            self.b_n_once = kernel.b_n.transpose(0, 2, 1)
         a = self.h_blocks
         if not a.flags.c_contiguous:
-            a = aligned(Hb, n, nb)
+            a = scratch.take(Hb, n, nb)
             self.loads = [(self.h_blocks, a)]
         rz = self.gates[: 2 * Hb]
         r, z = self.gate[:2]
@@ -137,14 +137,21 @@ class _GRURows(Rows):
         if kernel.reset_after:
             self.u, self.candidate = self.z_rows[2 * Hb :], self.gate[2]
         else:
-            self.candidate = aligned(Hb, n, nb)
+            self.candidate = scratch.take(Hb, n, nb)
             self.u_pairs, self.u, self.multiply_n = destination(
-                kernel.hidden_n, n, self.candidate, 1
+                kernel.hidden_n, n, self.candidate, 1, scratch
             )
-            self.reset = aligned(n + n % 2, kernel.padded)
+            self.reset = scratch.take(n + n % 2, kernel.padded)
             self.reset_blocks = self.reset[:n].reshape(n, Hb, nb).transpose(1, 0, 2)
         self.reset_after = kernel.reset_after
         self.split = 2 * Hb
+
+    def wake(self) -> None:
+        super().wake()
+        if self.b_n is not None:
+            self.b_n[:] = self.b_n_once
+        if not self.reset_after:
+            self.reset[self.n :] = 0
 
     def step(self, h: Floats, p: Floats, out: Floats) -> None:
         z_rows, rz, r, z, a = self.views

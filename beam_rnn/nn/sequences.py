@@ -15,6 +15,7 @@ from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
+_MANY = 48  # rows of a wave beyond which its input half is fast by itself
 _TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
 
 
@@ -52,31 +53,48 @@ def run_cell(
       (n, H) hidden vectors in the order of ``x``.
     """
     kernel = cell.kernel
-    block = max(1, _BLOCK // (kernel.gates * kernel.padded))
+    block = _BLOCK // (kernel.gates * kernel.padded)
+    many = min(_MANY, kernel.tile)
     h = np.empty((len(x) + 1, kernel.padded), np.float32)
-    start = i = 0
+    start = projected_to = i = 0
     while i < len(waves):
         rows, m, fresh = waves[i]
         i += 1
         if not m:
             continue
+        if m == 1 and not isinstance(rows, slice):
+            rows = slice(int(rows[0]), int(rows[0]) + 1)
         times = 1
         if isinstance(rows, slice):
-            # As long as the same rows step, they stay in place and share a product.
+            # As long as the same rows step, they stay in place.
             while i < len(waves) and (times + 1) * m <= block and _goes_on(waves[i], rows):
                 times += 1
                 i += 1
         if fresh is not None:
             a[fresh] = 0
-        stop = start + times * m
-        # A row more: see Kernel.run.
-        out = h[start : stop + (times > 1)]
         if isinstance(rows, slice):
-            kernel.run(x[start:stop], a[rows], out, times, table)
+            s = a[rows]
         else:
             # take is faster, but of a part of each row (in a stack) it would copy all rows first.
             s = a.take(rows, 0, mode="clip") if a.flags.c_contiguous else a[rows]
-            kernel.run(x[start:stop], s, out, 1, table)
+        stop = start + times * m
+        if m > many:
+            kernel.run(x[start:stop], s, h[start:stop], times, table)
+        else:
+            if stop > projected_to:
+                # The input half of few rows: together with that of the small waves that follow.
+                base, projected_to = start, stop
+                for j in range(i, len(waves)):
+                    size = waves[j].size
+                    if size > many or projected_to + size - base > block:
+                        break
+                    projected_to += size
+                p = kernel.project(x[base:projected_to], table)
+                if m == 1:
+                    # Each row in one piece, as long as there are single ones.
+                    p = np.ascontiguousarray(p.transpose(1, 0, 2)).transpose(1, 0, 2)
+            kernel.run_projected(p[:, start - base : stop - base], s, h[start : stop + 1], times)
+        if not isinstance(rows, slice):
             a[rows] = s
         start = stop
     h = h[:-1]
@@ -84,7 +102,12 @@ def run_cell(
 
 
 def _goes_on(wave: Wave, rows: slice) -> bool:
-    return wave.fresh is None and isinstance(wave.rows, slice) and wave.rows == rows
+    """Whether a wave steps the same rows again."""
+    if wave.fresh is not None:
+        return False
+    if isinstance(wave.rows, slice):
+        return wave.rows == rows
+    return wave.size == 1 and rows.stop - rows.start == 1 and bool(wave.rows[0] == rows.start)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from beam_rnn.nn import kernels
 from beam_rnn.nn.parameters import Floats
 
-_SCRATCH = 1 << 21  # floats of scratch that a thread keeps for a cell
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
 
 
@@ -28,12 +27,31 @@ def _block_width(H: int) -> int:
     return min(cost, key=lambda nb: cost[nb])
 
 
-def aligned(*shape: int) -> Floats:
-    """Zeros that begin on a cache line."""
-    size = math.prod(shape)
-    raw = np.zeros(size + 16, np.float32)
-    start = -raw.ctypes.data % 64 // 4
-    return raw[start : start + size].reshape(shape)
+class Full(Exception):
+    """The scratch is too small."""
+
+
+class Scratch:
+    """Memory of one kernel in one thread, carved anew for each number of rows.
+
+    All numbers of rows share it, so it stays in cache and small whatever sizes of batches come.
+    """
+
+    def __init__(self, floats: int) -> None:
+        raw = np.zeros(floats + 16, np.float32)
+        start = -raw.__array_interface__["data"][0] % 64 // 4  # begin on a cache line
+        self.memory = raw[start : start + floats]
+        self.used = 0
+        self.views: dict[int, Rows] = {}
+        self.awake: Rows | None = None
+
+    def take(self, *shape: int) -> Floats:
+        """The next piece; what it holds is what others left there."""
+        start, size = self.used, math.prod(shape)
+        self.used += -(-size // 16) * 16
+        if self.used > len(self.memory):
+            raise Full
+        return self.memory[start : start + size].reshape(shape)
 
 
 class Kernel:
@@ -97,20 +115,24 @@ class Kernel:
 
     def rows(self, n: int) -> Rows:
         """This thread's scratch for n <= tile rows."""
-        scratch: dict[int, Rows] | None = getattr(self._threads, "rows", None)
+        scratch: Scratch | None = getattr(self._threads, "scratch", None)
         if scratch is None:
-            scratch = self._threads.rows = {}
-        found = scratch.get(n)
-        if found is None:
-            found = self._make_rows(n)
-            # Batches of any size come by: what was made first goes when there is too much.
-            kept = found.floats + sum(rows.floats for rows in scratch.values())
-            while scratch and kept > _SCRATCH:
-                kept -= scratch.pop(next(iter(scratch))).floats
-            scratch[n] = found
+            scratch = self._threads.scratch = Scratch(1 << 14)
+        awake = scratch.awake
+        if awake is not None and awake.n == n:
+            return awake
+        found = scratch.views.get(n)
+        while found is None:
+            scratch.used = 0
+            try:
+                found = scratch.views[n] = self._make_rows(n, scratch)
+            except Full:
+                scratch = self._threads.scratch = Scratch(2 * len(scratch.memory))
+        found.wake()
+        scratch.awake = found
         return found
 
-    def _make_rows(self, n: int) -> Rows:
+    def _make_rows(self, n: int, scratch: Scratch) -> Rows:
         raise NotImplementedError
 
     def step(
@@ -145,47 +167,18 @@ class Kernel:
     def run(
         self, x: NDArray[Any], a: Floats, h: Floats, times: int = 1, table: Floats | None = None
     ) -> None:
-        """Steps the same m states ``times`` times.
+        """Steps the same m states ``times`` times, tile by tile, each through all steps.
 
         Args:
           x: (times * m, D) inputs, those of the first step first; or ids for ``table``.
           a: (m, S) states, advanced in place.
-          h: (times * m + 1, padded) float32; its first times * m rows become the hidden vectors.
-            For one step times * m rows are enough.
+          h: (times * m, padded) float32, becomes the hidden vectors.
           table: as for ``project``.
         """
-        m, tile = len(a), self.tile
-        if times == 1 or not m:
-            self._once(x, a, table, h[:m, : self.H], a)
-            return
-        if m > tile:
-            self._run_tiles(x, a, h, times, table)
-            return
-        # The input half of all steps at once.
-        p = self.project(x, table).reshape(-1, times, m, self.nb).transpose(1, 0, 2, 3)
-        if m * self.padded <= _CLOSE:
-            p = np.ascontiguousarray(p)  # so that ufuncs take their short way
-        h_steps = h[: times * m].reshape(times, m, self.blocks, self.nb).transpose(0, 2, 1, 3)
-        # What a step wrote is what the next one reads, one row more if m is odd: pairs. What that
-        # row holds does not matter, except that NaN would warn.
-        if m % 2:
-            h[:] = 0
-        row = h.strides[0]
-        pairs = as_strided(h, (times, m + m % 2, self.padded), (m * row, row, h.itemsize))
-        rows = self.rows(m)
-        rows.load(a)
-        step, before = rows.step, rows.h
-        for p_t, out, after in zip(p, h_steps, pairs, strict=True):
-            step(before, p_t, out)
-            before = after
-        np.copyto(rows.h_rows, before[:m])
-        rows.store(a)
-
-    def _run_tiles(
-        self, x: NDArray[Any], a: Floats, h: Floats, times: int, table: Floats | None
-    ) -> None:
-        """``run`` for more rows than one tile: a tile goes through all steps, then the next."""
         m = len(a)
+        if times == 1:
+            self._once(x, a, table, h[:, : self.H], a)
+            return
         h_blocks = h.reshape(len(h), self.blocks, self.nb).transpose(1, 0, 2)
         for low in range(0, m, self.tile):
             n = min(self.tile, m - low)
@@ -197,11 +190,45 @@ class Kernel:
                 np.copyto(rows.h_rows, h[at : at + n])
             rows.store(a[low : low + n])
 
+    def run_projected(self, p: Floats, a: Floats, h: Floats, times: int) -> None:
+        """``run`` of m <= tile rows whose input half is there.
+
+        Args:
+          p: (gates * blocks, times * m, nb).
+          a: (m, S) states, advanced in place.
+          h: (times * m + 1, padded) float32; the last row is not used, but read.
+          times: steps.
+        """
+        m = len(a)
+        rows = self.rows(m)
+        rows.load(a)
+        if times == 1:
+            rows.step(rows.h, p, rows.h_blocks)
+            np.copyto(h[:m], rows.h_rows)
+            rows.store(a)
+            return
+        p = p.reshape(-1, times, m, self.nb).transpose(1, 0, 2, 3)
+        if m * self.padded <= _CLOSE:
+            p = np.ascontiguousarray(p)  # so that ufuncs take their short way
+        h_steps = h[: times * m].reshape(times, m, self.blocks, self.nb).transpose(0, 2, 1, 3)
+        # What a step wrote is what the next one reads, one row more if m is odd: pairs. What that
+        # row holds does not matter, except that NaN would warn.
+        if m % 2:
+            h[:] = 0
+        row = h.strides[0]
+        pairs = as_strided(h, (times, m + m % 2, self.padded), (m * row, row, h.itemsize))
+        step, before = rows.step, rows.h
+        for p_t, out, after in zip(p, h_steps, pairs, strict=True):
+            step(before, p_t, out)
+            before = after
+        np.copyto(rows.h_rows, before[:m])
+        rows.store(a)
+
 
 class Rows:
-    """Scratch for n rows of one kernel in one thread, with every view built once.
+    """The arrays that a step of n rows needs, with every view built once.
 
-    Building them costs as much as a step of one row.
+    Building them costs more than a step of one row.
 
     Attributes:
       h: (n or n + 1, padded) hidden vectors in pairs of rows; ``h_rows`` (n, padded) and
@@ -210,13 +237,16 @@ class Rows:
       gates: the same in exactly n rows, so in one piece; ``z`` itself if n is even.
     """
 
-    def __init__(self, kernel: Kernel, n: int, gates: int | None = None, more: int = 0) -> None:
+    def __init__(
+        self, kernel: Kernel, n: int, scratch: Scratch, gates: int | None = None, more: int = 0
+    ) -> None:
         """``gates``: those that the hidden product gives; ``more``: vectors kept after them."""
         Hb, nb, width = kernel.blocks, kernel.nb, kernel.padded
         G = kernel.gates if gates is None else gates
         pairs = n + n % 2
         self.n, self.blocks = n, Hb
-        state = aligned(pairs, kernel.states * width)
+        state = scratch.take(pairs, kernel.states * width)
+        self.whole_state = state
         self.h = state[:, :width]
         self.h_rows = self.h[:n]
         self.h_units = self.h_rows[:, : kernel.H]
@@ -232,18 +262,25 @@ class Rows:
         if width != kernel.H:
             self.shape = n, kernel.states, kernel.H
             self.state = state[:n].reshape(n, kernel.states, width)[..., : kernel.H]
-        together = aligned((G + more) * Hb, n, nb)
+        together = scratch.take((G + more) * Hb, n, nb)
         self.gates = together[: G * Hb]
         self.gates_and_more = together
         self.gate = [together[k * Hb : (k + 1) * Hb] for k in range(G + more)]
-        self.z, self.z_rows, self.multiply = destination(kernel.hidden, n, self.gates, kernel.few)
-        # Together a little more or less than this, with what a cell adds.
-        self.floats = pairs * (width * (2 * kernel.gates + G + 3) + kernel.input_size)
-        self.x = aligned(pairs, kernel.input_size + 1)
-        self.x[:, -1] = 1
+        self.z, self.z_rows, self.multiply = destination(
+            kernel.hidden, n, self.gates, kernel.few, scratch
+        )
+        self.x = scratch.take(pairs, kernel.input_size + 1)
         self.x_rows = self.x[:n, :-1]
-        self.p_ids = aligned(kernel.gates * Hb, n, nb)
-        self.p, self.p_rows, self.multiply_x = destination(kernel.input, n, self.p_ids, kernel.few)
+        self.p_ids = scratch.take(kernel.gates * Hb, n, nb)
+        self.p, self.p_rows, self.multiply_x = destination(
+            kernel.input, n, self.p_ids, kernel.few, scratch
+        )
+
+    def wake(self) -> None:
+        """Sets what must hold while others' views of this memory are not used."""
+        self.whole_state[:] = 0  # units that fill up a block, the row that fills up a pair
+        self.x[self.n :] = 0
+        self.x[:, -1] = 1
 
     def project(self, x: NDArray[Any], table: Floats | None) -> Floats:
         """``Kernel.project`` into scratch: what it gave before is lost."""
@@ -271,18 +308,18 @@ class Rows:
 
 
 def destination(
-    product: kernels.Product, n: int, gates: Floats, few: int
+    product: kernels.Product, n: int, gates: Floats, few: int, scratch: Scratch
 ) -> tuple[Floats, Floats, Any]:
     """Where a product of n rows goes, n rows of that in blocks, and how to call it."""
     blocks, _, nb = gates.shape
     layout = product.layout
-    z = aligned(blocks, n + 1, nb) if n % 2 else gates
+    z = scratch.take(blocks, n + 1, nb) if n % 2 else gates
     if not isinstance(layout, kernels.Stacked) or n > product.tile or layout.nb != nb:
         return z, z[:, :n], product
     # What the layout does with pairs of rows, without the calls that lead there (0.3 us).
     slabs, whole = layout.slabs, layout.whole
     if n <= few and whole is not None:
-        z = aligned(n + n % 2, blocks * nb)
+        z = scratch.take(n + n % 2, blocks * nb)
         z_rows = z[:n].reshape(n, blocks, nb).transpose(1, 0, 2)
         return z, z_rows, lambda x, out: x.dot(whole, out)
     return z, z[:, :n], lambda x, out: np.matmul(x, slabs, out)
