@@ -12,6 +12,7 @@ from beam_rnn.streams.state import Block, Tag
 
 NEVER = np.iinfo(np.int64).min  # the last event time of a stream that has had none
 _SPARE = 64  # stale rows that a log may hold however few of its streams live
+_BLOCK = 8  # rows that cost as much to read as the head of a block
 _COLUMNS = (("steps", 0), ("last", NEVER), ("label", -1))
 
 
@@ -135,7 +136,7 @@ class Shard:
         blocks = [Block.decode(data, tag, arena.a.shape[1]) for data in log]
         for block in sorted(blocks, key=lambda block: block.serial):
             self._serial = block.serial
-            self._logged += len(block.streams) + len(block.ended)
+            self._logged += len(block.streams) + len(block.ended) + _BLOCK
             ended = [self.rows[stream] for stream in block.ended if stream in self.rows]
             if ended:
                 self.drop(arena, np.array(ended))
@@ -208,12 +209,12 @@ class Shard:
             return clear, []
         home = arena.home
         rows = np.array([row for row in changed.tolist() if home[row] is self], np.int64)
-        more = len(rows) + len(self._gone)
+        more = len(rows) + len(self._gone) + _BLOCK
         anew = anew or self._logged + more > 2 * len(self.rows) + _SPARE
         if anew:
             rows = np.sort(np.fromiter(self.rows.values(), np.int64, len(self.rows)))
             self._gone.clear()
-            self._logged = len(rows)
+            self._logged = len(rows) + _BLOCK
         else:
             self._logged += more
         if not len(rows) and not self._gone:

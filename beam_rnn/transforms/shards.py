@@ -25,8 +25,8 @@ from beam_rnn.transforms.metrics import METRICS
 
 LOG = BagStateSpec("log", coders.BytesCoder())
 ETAG = ReadModifyWriteStateSpec("etag", coders.BytesCoder())
-_TAGGED_FROM = 64 << 10  # bytes of a log that cost more to read than a tag
-_UNTAGGED_BELOW = 16 << 10
+_TAGGED_FROM = 256 << 10  # bytes of a log that cost more to read than a tag
+_UNTAGGED_BELOW = 64 << 10
 _KEPT = 1 << 30  # bytes of rows that a worker's Step keeps
 
 
