@@ -30,7 +30,9 @@ def run(
         for skew in (None, 1.1):
             words.use(count, skew=skew)
             keys = "round robin" if skew is None else f"zipf {skew}"
-            row = Row(FIGURE, f"FnApiRunner, one bundle, H={H}, {keys}", "events/s", PEER, target=1)
+            row = Row(
+                FIGURE, f"FnApiRunner, one bundle, H={H}, {keys}", "events/s", peer=PEER, target=1
+            )
             row.note = f"batches of {batch:,} rows in"
             ours: Callable[[], float] = lambda net=net: _ours(net, count, batch)  # noqa: E731
             try:

@@ -21,7 +21,7 @@ def run(rounds: int, calls: int = 300) -> Results:
     for n in (60, 1000):
         for what, x in _inputs(n).items():
             pack = _pack(n, x)
-            row = Row(FIGURE, f"{n:,} events, x of {what}, there and back", "µs", "Arrow IPC")
+            row = Row(FIGURE, f"{n:,} events, x of {what}, there and back", "µs", peer="Arrow IPC")
             peer = pack_of(arrow(pack), n)
             assert np.array_equal(peer.x, pack.x)
             assert peer.streams == pack.streams

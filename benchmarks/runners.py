@@ -45,10 +45,10 @@ FULL = [
     Case("FnApiRunner", 64, 100_000, 100_000, 4, net_of_source=True),
     Case("FnApiRunner", 256, 100_000, 100_000, 5, net_of_source=True),
     Case("FnApiRunner", 64, 100_000, 100_000, 2.5, skew=1.1, net_of_source=True),
-    Case("FnApiRunner", 64, 60_000, 8_000, 15, bundle=2000),
-    Case("Prism", 64, 60_000, 20_000, 4),
-    Case("FlinkStreaming", 64, 40_000, 6_000, 40),
-    Case("FlinkStreaming", 256, 40_000, 6_000, 20),
+    Case("FnApiRunner", 64, 40_000, 4_000, 15, bundle=2000),
+    Case("Prism", 64, 40_000, 20_000, 4),
+    Case("FlinkStreaming", 64, 40_000, 4_000, 40),
+    Case("FlinkStreaming", 256, 40_000, 4_000, 20),
 ]
 QUICK = [
     Case("FnApiRunner", 64, 20_000, 20_000, 4, net_of_source=True),
@@ -62,7 +62,7 @@ TINY = [
 BYTEWAX = {64: 3.0, 256: 5.0}
 
 
-def run(cases: list[Case], rounds: int, events_of_bytewax: int = 100_000) -> Results:
+def run(cases: list[Case], rounds: int, events_of_bytewax: int = 60_000) -> Results:
     """Measures the cases, and each network against bytewax."""
     results = Results()
     with tempfile.TemporaryDirectory() as temporary:

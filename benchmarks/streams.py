@@ -61,3 +61,24 @@ def started(name: str, folder: Path) -> Iterator[harness.Runner]:
         streaming = {"streaming": True} if name == "FlinkStreaming" else {}
         with services.flink(folder) as (service, port):
             yield harness.portable(name, service, port, **streaming, **harness.FLINK)
+
+
+def rate_once_created(
+    runner: harness.Runner, transform: Transform, streams: int, count: int, bundle: int
+) -> float:
+    """Events per second over ``count`` events of streams that all exist already; unbounded."""
+    words.use(count, streams, skew=0)
+    words.create_all_first()
+    words.clear()
+    cuts = range(0, streams + count, bundle)
+    parts = [(i, min(i + bundle, streams + count)) for i in cuts]
+    before = -(-streams // bundle)  # parts that create
+
+    def build(p: beam.Pipeline) -> Any:
+        read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
+        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, int])
+        return read | "Step" >> transform() | beam.ParDo(words.Seen())
+
+    runner.run(build, streaming=True)
+    words.seconds(streams + count)  # or an answer is missing
+    return (streams + count - parts[before][0]) / (max(words.last) - words.first[before])
