@@ -45,8 +45,8 @@ types: $(VENV)/.stamp-dev ## mypy
 imports: $(VENV)/.stamp-dev ## import-linter: imports point one way
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## ours against the plain way, in one run
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.stamp-bench $(RUNNERS)/.stamp ## ours against peers, about 15 minutes (QUICK=1: 2)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 setup: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## all set-up, nothing run
 
@@ -65,6 +65,10 @@ $(VENV)/.stamp-dev: setup.py | $(BIN)/python
 	@$(STEP) "packages of the main job, tests and checks" \
 		$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-bench: setup.py | $(BIN)/python
+	@$(STEP) "packages of the benchmarks" $(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
 
 $(RUNNERS)/.stamp: tests/runners/install.py tests/runners/flink.pom.xml | $(BIN)/python
 	@$(BIN)/python tests/runners/install.py

@@ -11,6 +11,8 @@ CLI = ["rich>=13", "typer>=0.12"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2"]
+# Peers, plots, and what tells which BLAS it was.
+BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DEV = [
     "hypothesis>=6.100",
     "import-linter>=2.1",
@@ -38,6 +40,7 @@ setup(
         "torch": ["torch>=2.2"],
         "train": TRAIN,
         "audio": ["scipy>=1.11"],
+        "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
         "dev": sorted({*DEV, *CLI, *ONNX, *KERAS, *TRAIN}),
     },

@@ -30,7 +30,7 @@ TARGETS = {
 }
 
 
-def part(name: str, size: str, folder: Path) -> Any:
+def part(name: str, size: str) -> Any:
     """Runs one part in this process."""
     from benchmarks import columnar, curves, latency, many, packing, runners
 
@@ -57,20 +57,11 @@ def part(name: str, size: str, folder: Path) -> Any:
         "curves": lambda: curves.run(rounds, quick=quick, tiny=tiny),
         "prism": lambda: curves.prism(1, (1000,), (32,)) if quick or tiny else curves.prism(3),
         "latency": lambda: latency.run(
-            _model(8 if tiny else 64, folder), rounds, 0.5 if tiny else 2 if quick else 4
+            rounds, 0.5 if tiny else 2 if quick else 4, H=8 if tiny else 64
         ),
         "packing": lambda: packing.run(rounds, 3 if tiny else 300),
     }
     return calls[name]()
-
-
-def _model(H: int, folder: Path) -> str:
-    import beam_rnn as rnn
-    from benchmarks.plain import network
-
-    path = str(folder / f"lstm{H}.safetensors")
-    rnn.save(network(H), path)
-    return path
 
 
 def step(size: str, folder: Path) -> Any:
@@ -104,7 +95,7 @@ def main() -> int:
     if args.part:
         with tempfile.TemporaryDirectory() as folder:
             run = step if args.part == "step" else None
-            found = run(size, Path(folder)) if run else part(args.part, size, Path(folder))
+            found = run(size, Path(folder)) if run else part(args.part, size)
         args.output.write_text(json.dumps(found.as_json()))
         return 0
     return _all(args.only, size, args.output)

@@ -10,7 +10,7 @@ import beam_rnn as rnn
 from benchmarks import words
 from benchmarks.measure import Results, Row, against, alternate
 from benchmarks.onnx_dict import BATCH, OnnxDict
-from benchmarks.plain import network
+from benchmarks.plain import model, network
 from tests.runners import harness
 
 FIGURE = "4 columnar lane, 1,000 streams"
@@ -34,7 +34,7 @@ def run(
                 FIGURE, f"FnApiRunner, one bundle, H={H}, {keys}", "events/s", peer=PEER, target=1
             )
             row.note = f"batches of {batch:,} rows in"
-            ours: Callable[[], float] = lambda net=net: _ours(net, count, batch)  # noqa: E731
+            ours: Callable[[], float] = lambda H=H: _ours(model(H), count, batch)  # noqa: E731
             try:
                 theirs = _theirs(net, count)
             except ImportError as error:
@@ -48,14 +48,14 @@ def run(
     return results
 
 
-def _ours(net: rnn.Network, count: int, batch: int) -> float:
+def _ours(model: str, count: int, batch: int) -> float:
     words.clear()
     parts = [(i, min(i + batch, count)) for i in range(0, count, batch)]
     words.make_batches(parts)
 
     def build(p: beam.Pipeline) -> None:
         batches = p | beam.Create(parts) | beam.Map(words.batch).with_output_types(pa.RecordBatch)
-        _ = batches | rnn.Tag(net, order=rnn.arrival) | beam.ParDo(words.SeenBatches())
+        _ = batches | rnn.Tag(model, order=rnn.arrival) | beam.ParDo(words.SeenBatches())
 
     harness.fn_api().run(build)
     return count / words.seconds(count)

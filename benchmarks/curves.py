@@ -8,7 +8,7 @@ from statistics import median
 import beam_rnn as rnn
 from benchmarks.many import Setting, take_turns
 from benchmarks.measure import Curve, Results, Row, alternate
-from benchmarks.plain import network
+from benchmarks.plain import model
 from benchmarks.streams import rate_once_created, started
 from tests.runners.services import ServiceError
 
@@ -69,8 +69,6 @@ def prism(
     results = Results()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model = str(folder / "lstm64.safetensors")
-        rnn.save(network(64), model)
         try:
             with started("Prism", folder) as runner:
                 for number in streams:
@@ -79,7 +77,7 @@ def prism(
                     ways = {
                         str(n): lambda n=n, number=number: rate_once_created(
                             runner,
-                            lambda: rnn.Tag(model, order=rnn.arrival, shards=n),
+                            lambda: rnn.Tag(model(64), order=rnn.arrival, shards=n),
                             number,
                             bundle * bundles,
                             bundle,

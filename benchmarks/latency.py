@@ -12,7 +12,7 @@ from apache_beam.transforms.core import RestrictionProvider
 
 import beam_rnn as rnn
 from benchmarks.measure import Results, Row
-from benchmarks.plain import PlainTag
+from benchmarks.plain import PlainTag, model
 from tests.runners import harness
 
 FIGURE = "latency"
@@ -78,11 +78,11 @@ class Echoing(PlainTag):
             yield stream, (element[1], label, score)
 
 
-def run(model: str, rounds: int, seconds: float = 4, rates: tuple[int, ...] = (1000,)) -> Results:
+def run(rounds: int, seconds: float = 4, rates: tuple[int, ...] = (1000,), H: int = 64) -> Results:
     """Medians over the rounds of the latencies p50 and p99; the first second is not counted."""
     ways: dict[str, Callable[[], Any]] = {
-        "Tag": lambda: rnn.Tag(model, order=rnn.arrival),
-        "plain": lambda: beam.ParDo(Echoing(model)),
+        "Tag": lambda: rnn.Tag(model(H), order=rnn.arrival),
+        "plain": lambda: beam.ParDo(Echoing(model(H))),
     }
     results = Results()
     for rate in rates:
@@ -97,7 +97,7 @@ def run(model: str, rounds: int, seconds: float = 4, rates: tuple[int, ...] = (1
             results.rows.append(
                 Row(
                     FIGURE,
-                    f"FnApiRunner, {rate:,} events/s over 1,000 streams, H=64, {name}",
+                    f"FnApiRunner, {rate:,} events/s over 1,000 streams, H={H}, {name}",
                     "ms",
                     float(np.median(mine)),
                     "plain stateful DoFn",

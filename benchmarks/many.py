@@ -21,7 +21,7 @@ import apache_beam as beam
 import beam_rnn as rnn
 from benchmarks import words
 from benchmarks.measure import Curve, Results, Row
-from benchmarks.plain import network
+from benchmarks.plain import model
 from tests.runners import harness
 from tests.runners.sources import replay
 
@@ -174,7 +174,7 @@ def serve(setting: Setting) -> None:
         read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
         read = read | beam.FlatMap(noted).with_output_types(tuple[str, int])
         options: dict[str, Any] = {"shards": setting.shards} if setting.shards else {}
-        tagged = read | rnn.Tag(network(setting.H), order=rnn.arrival, **options)
+        tagged = read | rnn.Tag(model(setting.H), order=rnn.arrival, **options)
         return tagged | beam.ParDo(words.Seen())
 
     _found.append(found)

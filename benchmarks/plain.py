@@ -1,5 +1,7 @@
 """The plain peers: one state cell per stream and one NumPy step per event, in Beam and bytewax."""
 
+import functools
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +30,23 @@ def network(H: int, seed: int = 0) -> rnn.Network:
             rnn.Dense(weights(9, H), weights(9), "softmax"),
         ]
     )
+
+
+@functools.cache
+def model(H: int) -> str:
+    """The path of ``network(H)`` in a file that goes with the process.
+
+    Transforms are given the path: a network itself would travel with each pipeline, compressed by
+    Beam, and be unpacked while the clock runs.
+    """
+    path = f"{_folder().name}/lstm{H}.safetensors"
+    rnn.save(network(H), path)
+    return path
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="beam-rnn-")
 
 
 class Cell:

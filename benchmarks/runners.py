@@ -11,7 +11,7 @@ import apache_beam as beam
 import beam_rnn as rnn
 from benchmarks import words
 from benchmarks.measure import Results, Row, against, alternate
-from benchmarks.plain import PlainTag, bytewax_rate, network
+from benchmarks.plain import PlainTag, bytewax_rate, model, network
 from benchmarks.streams import rate, started
 from tests.runners import harness
 from tests.runners.services import ServiceError
@@ -56,8 +56,8 @@ QUICK = [
     Case("Prism", 64, 20_000, 8_000, 4),
 ]
 TINY = [
-    Case("FnApiRunner", 8, 600, 600, net_of_source=True, skew=1.1),
-    Case("FnApiRunner", 8, 600, 300, bundle=100),
+    Case("FnApiRunner", 8, 60, 60, net_of_source=True, skew=1.1),
+    Case("FnApiRunner", 8, 60, 30, bundle=20),
 ]
 BYTEWAX = {64: 3.0, 256: 5.0}
 
@@ -73,32 +73,25 @@ def run(cases: list[Case], rounds: int, events_of_bytewax: int = 60_000) -> Resu
                 with started(name, folder) as runner:
                     for turn, case in enumerate(mine):
                         warm = turn == 0 or runner.service is None
-                        results.rows += _case(case, runner, folder, rounds, warm)
+                        results.rows += _case(case, runner, rounds, warm)
             except ServiceError as error:
                 for case in mine:
                     absent = f"the runner is absent: {str(error).splitlines()[0]}"
                     results.rows.append(Row(FIGURE, case.name, "events/s", note=absent))
         for H in sorted({case.H for case in cases}):
-            results.rows.append(_bytewax(H, rounds, events_of_bytewax, folder))
+            results.rows.append(_bytewax(H, rounds, events_of_bytewax))
     return results
 
 
-def _model(H: int, folder: Path) -> str:
-    path = folder / f"lstm{H}.safetensors"
-    if not path.exists():
-        rnn.save(network(H), str(path))
-    return str(path)
-
-
-def _case(case: Case, runner: harness.Runner, folder: Path, rounds: int, warm: bool) -> list[Row]:
-    model = _model(case.H, folder)
+def _case(case: Case, runner: harness.Runner, rounds: int, warm: bool) -> list[Row]:
+    path = model(case.H)
     words.use(max(case.ours, case.plain), skew=case.skew)
 
     def ours() -> float:
-        return rate(runner, lambda: rnn.Tag(model, order=rnn.arrival), case.ours, case.bundle)
+        return rate(runner, lambda: rnn.Tag(path, order=rnn.arrival), case.ours, case.bundle)
 
     def plain() -> float:
-        return rate(runner, lambda: beam.ParDo(PlainTag(model)), case.plain, case.bundle)
+        return rate(runner, lambda: beam.ParDo(PlainTag(path)), case.plain, case.bundle)
 
     def nothing() -> float:
         return rate(runner, lambda: beam.Map(_same), case.ours, case.bundle)
@@ -123,17 +116,17 @@ def _case(case: Case, runner: harness.Runner, folder: Path, rounds: int, warm: b
     return rows
 
 
-def _bytewax(H: int, rounds: int, count: int, folder: Path) -> Row:
+def _bytewax(H: int, rounds: int, count: int) -> Row:
     """Tag on FnApiRunner in one bundle, as bytewax runs in one process with no recovery store."""
-    model, runner = _model(H, folder), harness.fn_api()
+    path, runner = model(H), harness.fn_api()
     row = Row(FIGURE, f"FnApiRunner, one bundle, H={H}, round robin", "events/s", peer="bytewax")
     row.target = BYTEWAX.get(H)
     words.use(count)
-    net = rnn.load(model)
+    net = network(H)
     try:
         ways: dict[str, Callable[[], float]] = {
             "bytewax": lambda: bytewax_rate(net, count),
-            "Tag": lambda: rate(runner, lambda: rnn.Tag(model, order=rnn.arrival), count),
+            "Tag": lambda: rate(runner, lambda: rnn.Tag(path, order=rnn.arrival), count),
         }
         found = alternate(ways, rounds)
     except ImportError as error:
