@@ -169,9 +169,9 @@ def mean(rows: list[dict[str, Any]], peer: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer sizes, about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, half a minute")
     parser.add_argument("--cells", nargs="+", choices=GATES, default=list(GATES))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, help="where to write every figure")
     options = parser.parse_args()
     slice_of = 0.002 if options.quick else 0.005
