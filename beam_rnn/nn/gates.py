@@ -8,7 +8,7 @@ from beam_rnn.nn import kernels
 from beam_rnn.nn.parameters import Floats
 from beam_rnn.nn.stepping import Kernel, Rows, Scratch, destination
 
-# 0-d arrays: a Python number would be converted in each call (0.1 us of 0.3).
+# 0-d arrays: with a Python number a call takes twice as long (0.7 us, not 0.4).
 _ONE = np.array(1, np.float32)
 _HALF = np.array(0.5, np.float32)
 
@@ -88,7 +88,7 @@ class _LSTMRows(Rows):
             np.multiply(o, g, out)
         else:
             np.multiply(o, g, o)
-            np.copyto(out, o)  # ufuncs into strided arrays cost 0.6 us more than this copy
+            np.copyto(out, o)  # cheaper than a product into strided memory
 
 
 class GRUKernel(Kernel):

@@ -297,7 +297,7 @@ class Network(Frozen):
             and x.ndim == 2
             and x.shape[1:] == wanted.shape
             and x.flags.c_contiguous
-            # Zero: a value that is not finite. Searching bytes starts 1 us earlier than all().
+            # Zero: a value that is not finite. Searching bytes takes 0.5 us, all() 1.4.
             and 0 not in np.isfinite(x).tobytes()
         ):
             return x

@@ -2,7 +2,7 @@
 
 Pre-activations travel in blocks (gates * blocks, n, nb), see the drawing in ``kernels``: gate
 after gate, so every gate of a tile is one piece of memory that NumPy walks in one run. As columns
-of (n, 4H) each row would start anew: up to twice the time at H = 32.
+of (n, 4H) each row would start anew: at H = 32 a product of two gates takes 4 times as long.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def destination(
     z = scratch.take(blocks, n + 1, nb) if n % 2 else gates
     if not isinstance(layout, kernels.Stacked) or n > product.tile or layout.nb != nb:
         return z, z[:, :n], product
-    # What the layout does with pairs of rows, without the calls that lead there (0.3 us).
+    # What the layout does with pairs of rows, without the calls that lead there.
     slabs, whole = layout.slabs, layout.whole
     if n <= few and whole is not None:
         z = scratch.take(n + n % 2, blocks * nb)
