@@ -26,6 +26,7 @@ class Answers:
       step: (n,) places in their sequences, from 1.
       input: what n answers echo, as a list or an array; empty for answers about sequences.
       bad: events that were not stepped, each with its shard and time.
+      late: events whose streams had stepped a later one, likewise.
       waves: how many streams each wave stepped.
     """
 
@@ -38,6 +39,7 @@ class Answers:
     step: Ints
     input: Any
     bad: list[tuple[Shard, int, BadEvent]]
+    late: list[tuple[Shard, int, BadEvent]]
     waves: list[int]
 
     def __len__(self) -> int:
@@ -49,6 +51,7 @@ class Said:
     """Collects answers while their streams have rows in the arena."""
 
     bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
+    late: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
     waves: list[int] = field(default_factory=list)
     _parts: list[tuple[Any, ...]] = field(default_factory=list)
     _inputs: list[Any] = field(default_factory=list)
@@ -85,6 +88,7 @@ class Said:
             step=step,
             input=inputs,
             bad=self.bad,
+            late=self.late,
             waves=self.waves,
         )
 

@@ -53,6 +53,19 @@ class Entries:
         after[1:] = self.end[:-1]
         return after & ~self.first
 
+    def where(self, keep: Flags) -> Entries:
+        """The entries for which ``keep`` (m,) is true."""
+        return Entries(
+            self.row[keep],
+            self.time[keep],
+            self.end[keep],
+            self.until[keep],
+            self.pad[keep],
+            self.source[keep],
+            self.x,
+            self.inputs,
+        )
+
     def value(self, source: int) -> Any:
         """What an answer echoes."""
         if self.inputs is not None:

@@ -49,6 +49,7 @@ class Packed:
         return len(self.time)
 
     def __getitem__(self, part: slice) -> Packed:
+        """Some of the events, with all streams."""
         return Packed(
             self.streams,
             self.stream[part],
@@ -107,8 +108,10 @@ class Packed:
 def merge(packs: Sequence[Packed]) -> Packed:
     """Joins packs of one shard and window into one, in event time.
 
-    Events of one time keep the order of their packs, and their order inside a pack.
+    Events of one time are in the order of their packs (by origin and number, so that it does not
+    depend on how a runner brings them), and in their order inside a pack.
     """
+    packs = sorted(packs, key=lambda pack: (pack.origin, pack.number))
     places: dict[bytes, int] = {}
     stream = np.concatenate(
         [

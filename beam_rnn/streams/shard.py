@@ -134,6 +134,7 @@ class Shard:
           StateError: a block is broken, or of another model or number of shards.
         """
         blocks = [Block.decode(data, tag, arena.a.shape[1]) for data in log]
+        remembers = False
         for block in sorted(blocks, key=lambda block: block.serial):
             self._serial = block.serial
             self._logged += len(block.streams) + len(block.ended) + _BLOCK
@@ -147,7 +148,8 @@ class Shard:
             arena.last[rows] = block.last
             arena.label[rows] = block.label
             arena.stored[rows] = True
-            if any(block.memory) or any(block.pending):
+            remembers = remembers or any(block.memory) or any(block.pending)
+            if remembers:  # a later block may say that a row remembers nothing any more
                 for row, memory, waiting in zip(
                     rows.tolist(), block.memory, block.pending, strict=True
                 ):

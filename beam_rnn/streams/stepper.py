@@ -38,6 +38,7 @@ class Stepper:
       feature: what makes inputs from values, or None where events carry x.
       expire_after: microseconds of event time without an event that end a sequence, or None.
       columnar: whether what answers echo is one array, instead of a list.
+      in_time: whether an event is late when its stream has stepped one of a later time.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Stepper:
         feature: Feature | None = None,
         expire_after: int | None = None,
         columnar: bool = False,
+        in_time: bool = False,
     ) -> None:
         self.network = network
         self.tag = Tag(network.fingerprint, shards)
@@ -62,6 +64,7 @@ class Stepper:
         self.feature = feature
         self.expire_after = expire_after
         self.columnar = columnar
+        self.in_time = in_time
         # A final answer is about the last event: its value waits for the end of the sequence.
         self.answers_last = emit.each != 1 and not emit.change
         self.keeps_last = self.answers_last and not per_sequence and not lookahead
@@ -144,9 +147,15 @@ class Stepper:
             np.concatenate(xs) if xs else np.zeros(0, np.float32),
             inputs,
         )
+        if self.in_time:
+            events = self._on_time(events, said)
+            first = events.first
+            if not len(events):
+                return self._answered(said, events.row)
         starts = np.flatnonzero(first)
         before = latest_before(events.time, first, arena.last[events.row[starts]])
-        lasts = np.append(starts[1:], len(rows)) - 1
+        lasts = np.append(starts[1:], len(events)) - 1
+        last_rows = events.row[starts]
         latest = np.maximum(before[lasts], events.time[lasts])
         idle = self._idle(events.time, before)
         remembered: dict[int, bytes] = {}
@@ -168,8 +177,23 @@ class Stepper:
         self._step(events, said)
         for at, memory in remembered.items():  # of sequences that go on, or have just begun
             arena.memory[at] = memory
-        arena.last[rows[order[lasts]]] = latest
-        return self._answered(said, rows[order[starts]])
+        arena.last[last_rows] = latest
+        return self._answered(said, last_rows)
+
+    def _on_time(self, events: Entries, said: Said) -> Entries:
+        """The events that are not late; the others are said."""
+        arena = self.arena
+        before = arena.last[events.row]
+        late = (before != NEVER) & (events.time < before)
+        for at in np.flatnonzero(late).tolist():
+            row = int(events.row[at])
+            behind = (int(before[at]) - int(events.time[at])) / 1e6
+            reason = f"late: {behind:g} s before what its stream has stepped"
+            bad = BadEvent(arena.names([row])[0], reason, events.value(int(events.source[at])))
+            home = arena.home[row]
+            assert home is not None
+            said.late.append((home, int(events.time[at]), bad))
+        return events.where(~late) if late.any() else events
 
     def close(self, shard: Shard, now: int | None) -> Answers:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
@@ -177,7 +201,8 @@ class Stepper:
         rows = self._rows(shard)
         last = self.arena.last[rows]
         if now is not None:
-            over = last <= now - (self.expire_after or 0)
+            never = self.expire_after is None
+            over = np.zeros(len(rows), np.bool_) if never else last <= now - self._expiry(0)
             rows, last = rows[over], last[over]
         shard.changed.append(rows)
         closed = {

@@ -13,6 +13,7 @@ class _Metrics:
     """One of each, shared by all transforms."""
 
     events = Metrics.counter(NAMESPACE, "events")
+    late = Metrics.counter(NAMESPACE, "late")
     failed = Metrics.counter(NAMESPACE, "failed")
     waves = Metrics.counter(NAMESPACE, "waves")
     wave_size = Metrics.distribution(NAMESPACE, "wave_size")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apache_beam import PCollection
@@ -10,8 +11,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_rnn.errors import OptionError
 
 
-def check_options(events: PCollection[Any], *, stateful: bool, timers: bool) -> None:
+def check_options(events: PCollection[Any], *, stateful: bool, timers: Sequence[str]) -> None:
     """Refuses options under which events would be lost or come at the wrong time.
+
+    Args:
+      events: what is to be stepped.
+      stateful: whether it is stepped with state.
+      timers: the options that need event-time timers.
 
     Raises:
       OptionError: with what to set instead.
@@ -28,9 +34,9 @@ def check_options(events: PCollection[Any], *, stateful: bool, timers: bool) -> 
     runner = type(events.pipeline.runner).__name__
     if timers and stateful and not events.is_bounded and runner == "FnApiRunner":
         raise OptionError(
-            "FnApiRunner fires event-time timers at once on unbounded input, so expire_after "
-            "would end streams that are not idle: use Prism (--runner=PrismRunner), Flink or "
-            "Dataflow, or leave expire_after out"
+            "FnApiRunner fires event-time timers at once on unbounded input, so "
+            f"{' and '.join(timers)} would end or step streams too early: use Prism "
+            "(--runner=PrismRunner), Flink or Dataflow, or leave it out"
         )
     if not events.windowing.windowfn.is_merging():
         return

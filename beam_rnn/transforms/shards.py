@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from apache_beam import coders
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
+from apache_beam.utils.timestamp import Timestamp
 
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
@@ -47,6 +48,22 @@ class _Opened(NamedTuple):
 def window_of(window: Any) -> tuple[tuple[Any], int]:
     """What a shard keeps of its window: how outputs name it, and its last microsecond."""
     return (window,), window.max_timestamp().micros
+
+
+def timer_at(due: int, latest: int) -> Timestamp:
+    """When to set a timer for what is due at ``due`` microseconds, in a window up to ``latest``.
+
+    Runners cut timers to milliseconds, and one that came before its time would be set again for
+    ever; so it is set a little later, but not behind the window.
+    """
+    rounded = -(-due // 1000) * 1000
+    return Timestamp(micros=rounded if rounded <= latest else latest // 1000 * 1000)
+
+
+def is_over(shard: Shard, fired: Timestamp) -> bool:
+    """Whether a timer is that of the end of the window, cut to milliseconds or not."""
+    latest: int = shard.window[1]
+    return bool(fired.micros // 1000 >= latest // 1000)
 
 
 class OpenShards:

@@ -12,7 +12,6 @@ import numpy as np
 from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import TimerSpec, on_timer
-from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import create
 
 from beam_rnn.streams.answers import Answers
@@ -27,7 +26,7 @@ from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED
-from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, window_of
+from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, timer_at, window_of
 
 _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
@@ -50,6 +49,7 @@ class Stepping:
     expire_after: int | None
     closes_windows: bool
     columnar: bool = False
+    lateness: int | None = None  # microseconds, where unbounded events are stepped in their time
 
     def stepper(self) -> Stepper:
         """What steps them."""
@@ -71,11 +71,15 @@ class Stepping:
             feature=self.feature,
             expire_after=self.expire_after,
             columnar=self.columnar,
+            in_time=self.lateness is not None,
         )
 
 
-class _Steps(beam.DoFn):
-    """What the two ways to step share: from packed bytes to the stepper, to outputs."""
+LATE = "late"
+
+
+class Steps(beam.DoFn):
+    """What all ways to step share: from packed bytes to the stepper, to outputs."""
 
     def __init__(self, stepping: Stepping) -> None:
         self.stepping = stepping
@@ -84,14 +88,28 @@ class _Steps(beam.DoFn):
         self.stepper = self.stepping.stepper()
         network = self.stepper.network
         self.labels = network.labels if network.output_size > 1 else None
-        self.decode_values: Callable[[bytes], list[Any]] = coders.IterableCoder(
-            self.stepping.value_coder
-        ).decode
+        values = coders.IterableCoder(self.stepping.value_coder)
+        self.encode_values: Callable[[list[Any]], bytes] = values.encode
+        self.decode_values: Callable[[bytes], list[Any]] = values.decode
+
+    def _decode(self, data: bytes) -> Packed:
+        return Packed.decode(data, lambda values: list(self.decode_values(values)))
 
     def _unpack(self, data: bytes) -> Packed:
-        packed = Packed.decode(data, lambda values: list(self.decode_values(values)))
+        packed = self._decode(data)
         METRICS.events.inc(len(packed))
         return packed
+
+    def _next(self, shard: Shard) -> int | None:
+        """When something of the shard is due, in microseconds of event time."""
+        latest: int = shard.window[1]
+        if not shard.rows:
+            return None
+        due = self.stepper.due(shard)
+        if due is None:
+            closes = self.stepping.closes_windows and self.stepper.speaks_last
+            return latest if closes else None
+        return min(due, latest)
 
     def _settled(self) -> Iterator[Any]:
         for answers in self.stepper.settle():
@@ -100,10 +118,12 @@ class _Steps(beam.DoFn):
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
         METRICS.stepped(answers.waves)
-        for home, time, bad in answers.bad:
-            METRICS.failed.inc()
-            windows, latest = home.window
-            yield beam.pvalue.TaggedOutput(FAILED, create(bad, min(time, latest), windows))
+        leaving = ((FAILED, METRICS.failed, answers.bad), (LATE, METRICS.late, answers.late))
+        for tag, counter, events in leaving:
+            for home, time, bad in events:
+                counter.inc()
+                windows, latest = home.window
+                yield beam.pvalue.TaggedOutput(tag, create(bad, min(time, latest), windows))
         labels = self.labels
         if self.stepping.columnar:
             yield from batches_of(answers, labels)
@@ -128,7 +148,7 @@ class _Steps(beam.DoFn):
             yield create((names[stream], answer), time if time < latest else latest, windows)
 
 
-class StepSorted(_Steps):
+class StepSorted(Steps):
     """(shard, all its packs of a window) -> answers, in event time; needs no state."""
 
     def start_bundle(self) -> None:
@@ -161,7 +181,7 @@ class StepSorted(_Steps):
         stepper.clear()
 
 
-class StepEvents(_Steps):
+class StepEvents(Steps):
     """(shard, pack) -> answers, with the states of the shard's streams in Beam state."""
 
     def setup(self) -> None:
@@ -226,16 +246,12 @@ class StepEventsUntilTheyEnd(StepEvents):
     ) -> Iterator[Any]:
         shard = self.shards.open(number, window, Cells(log, etag, timer))
         yield from self._settled()
-        over = fired.micros >= shard.window[1]
+        over = is_over(shard, fired)
         yield from self._outputs(self.stepper.close(shard, None if over else fired.micros))
 
     def _due(self, shard: Shard, cells: Cells) -> None:
-        if not shard.rows:
+        due = self._next(shard)
+        if due is None:
             cells.timer.clear()
-            return
-        latest = shard.window[1]
-        due = self.stepper.due(shard)
-        if self.stepping.closes_windows and self.stepper.speaks_last:
-            due = latest if due is None else min(due, latest)
-        if due is not None:
-            cells.timer.set(Timestamp(micros=min(due, latest)))
+        else:
+            cells.timer.set(timer_at(due, shard.window[1]))

@@ -20,10 +20,17 @@ from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.order import Order, arrival, event_time
 from beam_rnn.transforms.batches import PackBatches, ToBatches
+from beam_rnn.transforms.in_time import StepInTime
 from beam_rnn.transforms.model import Model
 from beam_rnn.transforms.pack import FAILED, PackEvents
 from beam_rnn.transforms.runner import check_options, closes_windows
-from beam_rnn.transforms.step import StepEvents, StepEventsUntilTheyEnd, Stepping, StepSorted
+from beam_rnn.transforms.step import (
+    LATE,
+    StepEvents,
+    StepEventsUntilTheyEnd,
+    Stepping,
+    StepSorted,
+)
 
 for _answer in (Tagged, Classified, BadEvent):
     coders.registry.register_coder(_answer, coders.RowCoder)
@@ -36,8 +43,8 @@ class _OverStreams(beam.PTransform):
     Args:
       model: a causal Network, or the path of one (any filesystem of Beam).
       x: value -> input of the network, a Feature, or None: the value is the input.
-      order: ``arrival``, or ``event_time`` (bounded input only). Default: event time where the
-        input is bounded, else arrival.
+      order: ``arrival`` or ``by_event_time(lateness)``. Default: event time where the input is
+        bounded, else arrival. What is late leaves on ``.late``.
       end: value -> whether it is the last event of its sequence; the next one begins anew.
       expire_after: seconds of event time without an event after which a sequence ends.
       lookahead: how many inputs later an event is answered; default: as the model was trained.
@@ -78,8 +85,8 @@ class _OverStreams(beam.PTransform):
             raise OptionError(f"x is {self.x!r}, expected a function, a Feature or None")
         if not (self.end is None or callable(self.end)):
             raise OptionError(f"end is {self.end!r}, expected a function or None")
-        if self.order not in (None, arrival, event_time):
-            raise OptionError(f"order is {self.order!r}, expected arrival or event_time")
+        if not (self.order is None or isinstance(self.order, Order)):
+            raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time()")
         self._expire_after = None
         if self.expire_after is not None:
             self._expire_after = Duration.of(self.expire_after).micros
@@ -91,10 +98,12 @@ class _OverStreams(beam.PTransform):
         if columnar and not (self.x is None and self.end is None):
             raise OptionError("x and end are columns of a RecordBatch, not options")
         key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
-        by_time = events.is_bounded if self.order is None else self.order == event_time
-        if by_time and not events.is_bounded:
-            raise OptionError("order=event_time is for bounded input; this input is unbounded")
-        check_options(events, stateful=not by_time, timers=self._expire_after is not None)
+        order = self.order or (event_time if events.is_bounded else arrival)
+        in_time = order.lateness is not None
+        by_time = in_time and events.is_bounded
+        needs = [f"order={order!r}"] if in_time else []
+        needs += [] if self._expire_after is None else ["expire_after"]
+        check_options(events, stateful=not by_time, timers=needs)
         stepping = Stepping(
             self._model,
             self.shards,
@@ -107,6 +116,7 @@ class _OverStreams(beam.PTransform):
             self._expire_after,
             closes_windows(events),
             columnar,
+            None if by_time else order.lateness,
         )
         if by_time:
             events |= "OnePane" >> beam.WindowInto(
@@ -122,19 +132,22 @@ class _OverStreams(beam.PTransform):
         if by_time:
             shards |= "GroupByShard" >> beam.GroupByKey()
             step: beam.DoFn = StepSorted(stepping)
+        elif in_time:
+            step = StepInTime(stepping)
         elif stepping.expire_after is None and not (
             stepping.closes_windows and stepping.stepper().speaks_last
         ):
             step = StepEvents(stepping)
         else:
             step = StepEventsUntilTheyEnd(stepping)
-        stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, main="answers")
+        stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, LATE, main="answers")
         said = pa.RecordBatch if columnar else beam.typehints.Tuple[key_type, self.answer]
         answers = _typed(stepped.answers, said)
         answers.failed = (
             _typed(packed[FAILED], BadEvent),
             _typed(stepped[FAILED], BadEvent),
         ) | "Failed" >> beam.Flatten()
+        answers.late = _typed(stepped[LATE], BadEvent)
         return answers
 
     def _pack(self, stepping: Stepping) -> beam.DoFn:

@@ -266,3 +266,64 @@ def test_each_window_has_states_of_its_own(runner: Runner) -> None:
     assert {number: by_step(rows) for number, rows in found.items()} == {
         number: expected(net, mine) for number, mine in windows.items()
     }
+
+
+@pytest.mark.parametrize("runner", TIMERS, indirect=True)
+@pytest.mark.parametrize("lateness", [0, 40])
+def test_unbounded_events_are_stepped_in_event_time(runner: Runner, lateness: int) -> None:
+    """Each event comes up to 40 s after its time; what is later than allowed is late."""
+    net = network(lookahead=1)
+    events = interleaved(streams(40, 20, seed=11), seed=11)
+    chance = random.Random(11)
+    came = sorted(events, key=lambda event: event[2] + chance.randrange(40))
+    chunks = cut(came, 11)
+    marks: list[float] = []
+    mark = 0.0
+    for chunk in chunks:  # the watermark lags as much as events do, or it does not
+        mark = max(mark, chunk[-1][2] - (0 if lateness else 80))
+        marks.append(max(mark, marks[-1] + 0.001) if marks else mark)
+
+    def build(p: beam.Pipeline) -> Any:
+        tagged = (
+            p
+            | replay(chunks, watermarks=marks if lateness else None)
+            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
+            | rnn.Tag(net, order=rnn.by_event_time(lateness), shards=5)
+        )
+        late = tagged.late | beam.Map(lambda event: ("late", event))
+        return (tagged | beam.Map(lambda answer: ("in time", answer)), late) | beam.Flatten()
+
+    collected = runner.collect_windowed(build, streaming=True, max_bundle_size=60)
+    answers = [(answer, *rest) for (kind, answer), *rest in collected if kind == "in time"]
+    assert not [answer for (kind, answer), *_ in collected if kind == "late"]
+    assert by_step(answers) == expected(net, events, lookahead=1)
+
+
+@pytest.mark.parametrize("runner", TIMERS, indirect=True)
+def test_late_events_leave_on_their_own_output(runner: Runner) -> None:
+    net = network()
+    events = interleaved(streams(10, 20, seed=12), seed=12)
+    by_stream = defaultdict(list)
+    for event in events:
+        by_stream[event[0]].append(event)
+    held = {key: mine[len(mine) // 2] for key, mine in by_stream.items() if len(mine) > 2}
+    on_time = [event for event in events if event is not held.get(event[0])]
+    last = on_time[-1][2]  # after it, the watermark is ahead of the events held back
+
+    def build(p: beam.Pipeline) -> Any:
+        tagged = (
+            p
+            | replay([on_time, list(held.values())], watermarks=[last + 100, last + 200])
+            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
+            | rnn.Tag(net, order=rnn.by_event_time(), shards=3)
+        )
+        late = tagged.late | beam.Map(lambda event: ("late", event))
+        return (tagged | beam.Map(lambda answer: ("in time", answer)), late) | beam.Flatten()
+
+    collected = runner.collect_windowed(build, streaming=True)
+    answers = [(answer, *rest) for (kind, answer), *rest in collected if kind == "in time"]
+    late = {(event.stream, time) for (kind, event), time, _ in collected if kind == "late"}
+    assert by_step(answers) == expected(net, [e for e in events if (e[0], e[2]) not in late])
+    behind = {(key, event[2]) for key, event in held.items()}
+    # Flink fires no timer before its bundle ends, so that there all are still in time.
+    assert late == (set() if runner.name == "FlinkStreaming" else behind)

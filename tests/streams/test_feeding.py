@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from beam_rnn.streams.codec import Codec
@@ -94,6 +94,12 @@ def expected(history: list[Chunk], expire_after: int | None, **options: Any) -> 
     return answers, bad
 
 
+@example(  # a later block of the log says that nothing is remembered any more
+    history=[("a", 0, "000", False), ("a", 50, "0000", False), ("a", 50, "", False)],
+    cuts=[1, 1, 1],
+    lookahead=0,
+    expire_after=50,
+)
 @given(
     history=HISTORIES,
     cuts=st.lists(st.integers(1, 8), min_size=40, max_size=40),

@@ -167,7 +167,7 @@ def live() -> beam.PTransform:
         ({"lookahead": -1}, "lookahead is -1, expected a number of steps"),
         ({"x": 5}, "x is 5, expected a function, a Feature or None"),
         ({"end": True}, "end is True, expected a function or None"),
-        ({"order": "time"}, "order is 'time', expected arrival or event_time"),
+        ({"order": "time"}, "order is 'time', expected arrival or by_event_time"),
         ({"expire_after": 0}, "expire_after is 0, expected seconds > 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -217,15 +217,12 @@ def test_no_state_is_kept_in_sessions() -> None:
         construct(lambda p: p | words() | sessions | rnn.Tag(NET, order=rnn.arrival))
 
 
-def test_unbounded_input_has_no_event_time_order_yet() -> None:
-    with pytest.raises(rnn.OptionError, match="order=event_time is for bounded input"):
-        construct(lambda p: p | live() | rnn.Tag(NET, order=rnn.event_time))
-
-
 def test_the_local_runner_cannot_expire_unbounded_streams() -> None:
     typed = beam.Map(lambda event: event).with_output_types(tuple[str, int])
     with pytest.raises(rnn.OptionError, match="FnApiRunner fires event-time timers at once"):
         construct(lambda p: p | live() | typed | rnn.Tag(NET, expire_after=5))
+    with pytest.raises(rnn.OptionError, match=r"order=beam_rnn.by_event_time\(2\) would"):
+        construct(lambda p: p | live() | typed | rnn.Tag(NET, order=rnn.by_event_time(2)))
 
 
 def test_answers_are_rows_for_beam() -> None:
