@@ -29,7 +29,7 @@ _numbers = itertools.count()  # of this process: its threads may take turns with
 class Packs:
     """What packs of any kind share: their limits, and how they are sent on."""
 
-    known_keys = 1_000_000  # keys whose shard a worker remembers
+    known_keys = 100_000  # keys whose shard is remembered; others are hashed again (a microsecond)
 
     def __init__(self, inputs: Inputs) -> None:
         width = int(np.prod(inputs.shape, dtype=np.int64)) * 8
