@@ -14,6 +14,8 @@ from benchmarks.measure import Curve, Results, Row, against, alternate
 from benchmarks.onnx_dict import OnnxDict
 from benchmarks.plain import Cell, network
 
+pytestmark = pytest.mark.slow
+
 
 def test_tag_and_its_peers_run() -> None:
     rows = runners.run(runners.TINY, 1, 60).rows

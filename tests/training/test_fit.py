@@ -16,6 +16,8 @@ from training.neuroner import Sentence  # noqa: E402
 from training.streams import Text, read_text  # noqa: E402
 from training.tagger import Params, init_params, to_network  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["O", "I-PER", "I-LOC"]
 WORDS = Words(["", UNKNOWN, "in", "said", "anna", "went", "to", "."])
 SIZES = {"shape": 4, "affix": 4, "letter": 4, "filters": 8, "hidden": 24, "cells": 1}
