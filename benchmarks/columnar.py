@@ -31,7 +31,10 @@ def run(
             words.use(count, skew=skew)
             keys = "round robin" if skew is None else f"zipf {skew}"
             row = Row(
-                FIGURE, f"FnApiRunner, one bundle, H={H}, {keys}", "events/s", peer=PEER, target=1
+                FIGURE,
+                f"columnar lane, FnApiRunner, one bundle, H={H}, {keys}",
+                "events/s",
+                peer=PEER,
             )
             row.note = f"batches of {batch:,} rows in"
             ours: Callable[[], float] = lambda H=H: _ours(model(H), count, batch)  # noqa: E731

@@ -70,7 +70,7 @@ def table(results: Results, about: dict[str, Any]) -> str:
         mine = [curve for curve in results.curves if curve.plot == plot]
         xs = sorted({x for curve in mine for x in curve.x})
         lines += ["", f"### {mine[0].y_name} against {mine[0].x_name}", ""]
-        lines += ["| | " + " | ".join(f"{x:,g}" for x in xs) + " |"]
+        lines += ["| | " + " | ".join(map(_tick, xs)) + " |"]
         lines += ["|---|" + "---:|" * len(xs)]
         for curve in mine:
             at = dict(zip(curve.x, curve.y, strict=True))
@@ -92,6 +92,10 @@ def _cells(row: Row) -> Iterable[str]:
     yield f"{row.low:.2f} to {row.high:.2f}" if several else ""
     yield f"{row.target:.2g}" + (" missed" if missed else "") if row.target else ""
     yield row.note
+
+
+def _tick(x: float) -> str:
+    return f"{x:,.0f}" if x == int(x) else f"{x:g}"
 
 
 def number(value: float | None) -> str:
@@ -127,6 +131,7 @@ def plots(results: Results, folder: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
     for plot in dict.fromkeys(curve.plot for curve in results.curves):
@@ -137,34 +142,35 @@ def plots(results: Results, folder: Path) -> None:
         if plot != "skew":
             axes.set_xscale("log", base=2 if plot in ("shards", "width") else 10)
             axes.set_xticks(xs := sorted({x for curve in mine for x in curve.x}))
-            axes.set_xticklabels([f"{x:,g}" for x in xs])
+            axes.set_xticklabels(map(_tick, xs))
             axes.minorticks_off()
         if plot in ("shards", "bundle"):
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(lambda y, _: _tick(y))
         else:
             axes.set_ylim(bottom=0)
         axes.set(xlabel=mine[0].x_name, ylabel=mine[0].y_name)
         axes.legend(frameon=False)
         figure.savefig(folder / f"{plot}.png", dpi=110)
         plt.close(figure)
-    rows = [row for row in results.rows if row.figure[0] in "34" and row.ratio]
+    rows = [row for row in results.rows if row.figure[0] in "34" and row.ratio and row.target]
     if not rows:
         return
-    figure, axes = plt.subplots(figsize=(7, 0.4 + 0.26 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6, 0.4 + 0.3 * len(rows)), layout="constrained")
     places = list(range(len(rows)))[::-1]
     axes.barh(places, [row.ratio or 0 for row in rows], height=0.6, color="#4878a8")
     for place, row in zip(places, rows, strict=True):
-        axes.text((row.ratio or 0) * 1.05, place, f"{row.ratio:.1f}", va="center")
+        axes.text(
+            max(row.ratio or 0, row.target or 0) * 1.08, place, f"{row.ratio:.1f}", va="center"
+        )
         if row.target:
             axes.plot([row.target] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.5)
-    lane = {True: "columnar lane, ", False: ""}
-    axes.set_yticks(
-        places, [f"{lane[r.figure[0] == '4']}{r.what}, against {r.peer}" for r in rows], fontsize=6
-    )
+    axes.set_yticks(places, [f"{row.what}\nagainst {row.peer}" for row in rows], fontsize=6)
     axes.set_xscale("log")
     axes.axvline(1, color="grey", linewidth=0.5)
-    axes.set_xlabel("times as fast as the peer (the black mark: the aim)")
+    axes.set_xlabel("times as fast; black: the aim")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     figure.savefig(folder / "ratios.png", dpi=110)
     plt.close(figure)
