@@ -30,12 +30,8 @@ def run(
         for skew in (None, 1.1):
             words.use(count, skew=skew)
             keys = "round robin" if skew is None else f"zipf {skew}"
-            row = Row(
-                FIGURE,
-                f"columnar lane, FnApiRunner, one bundle, H={H}, {keys}",
-                "events/s",
-                peer=PEER,
-            )
+            what = f"columnar lane, FnApiRunner, one bundle, H={H}, {keys}"
+            row = Row(FIGURE, what, "events/s", peer=PEER, target=1)
             row.note = f"batches of {batch:,} rows in"
             ours: Callable[[], float] = lambda H=H: _ours(model(H), count, batch)  # noqa: E731
             try:

@@ -51,7 +51,7 @@ FULL = [
     Case("FlinkStreaming", 256, 40_000, 4_000, 20),
 ]
 QUICK = [
-    Case("FnApiRunner", 64, 20_000, 20_000, 4, net_of_source=True),
+    Case("FnApiRunner", 64, 100_000, 100_000, 4, net_of_source=True),
     Case("FnApiRunner", 64, 20_000, 4_000, 15, bundle=2000),
     Case("Prism", 64, 20_000, 8_000, 4),
 ]
