@@ -189,11 +189,15 @@ class Stepper:
             row = int(events.row[at])
             behind = (int(before[at]) - int(events.time[at])) / 1e6
             reason = f"late: {behind:g} s before what its stream has stepped"
-            bad = BadEvent(arena.names([row])[0], reason, events.value(int(events.source[at])))
-            home = arena.home[row]
-            assert home is not None
-            said.late.append((home, int(events.time[at]), bad))
+            value = events.value(int(events.source[at]))
+            said.late.append(self._left(row, int(events.time[at]), reason, value))
         return events.where(~late) if late.any() else events
+
+    def _left(self, row: int, time: int, reason: str, value: Any) -> tuple[Shard, int, BadEvent]:
+        """An event that is not stepped, as answers tell it."""
+        home = self.arena.home[row]
+        assert home is not None
+        return home, time, BadEvent(self.arena.names([row])[0], reason, value)
 
     def close(self, shard: Shard, now: int | None) -> Answers:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
@@ -250,10 +254,7 @@ class Stepper:
             if feeding.feed(source, row, time, events.value(source)) and end:
                 feeding.end(row, time)
         for source, row, time, reason in feeding.bad:
-            bad = BadEvent(arena.names([row])[0], reason, events.value(source))
-            home = arena.home[row]
-            assert home is not None
-            said.bad.append((home, time, bad))
+            said.bad.append(self._left(row, time, reason, events.value(source)))
         return feeding
 
     def _close(self, closed: dict[int, int], said: Said) -> None:

@@ -153,6 +153,7 @@ class StepSorted(Steps):
 
     def start_bundle(self) -> None:
         self.held: list[tuple[Shard, Packed]] = []
+        self.count = 0
         self.stepper.clear()
 
     def process(
@@ -162,13 +163,14 @@ class StepSorted(Steps):
         packed = merge([self._unpack(data) for data in packs])
         shard = Shard(number, window_of(window))
         self.held.append((shard, packed))
-        if sum(len(packed) for _, packed in self.held) >= _HELD:
+        self.count += len(packed)
+        if self.count >= _HELD:
             return self.finish_bundle()
         return ()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Steps the shards side by side, so that their streams share waves."""
-        held, self.held = self.held, []
+        held, self.held, self.count = self.held, [], 0
         stepper = self.stepper
         share = max(1, _EVENTS // max(len(held), 1))
         longest = max((len(packed) for _, packed in held), default=0)
