@@ -27,6 +27,8 @@ class Answers:
       input: what n answers echo, as a list or an array; empty for answers about sequences.
       bad: events that were not stepped, each with its shard and time.
       late: events whose streams had stepped a later one, likewise.
+      duplicates: how many events were dropped because their number was there before.
+      gaps: how many gaps in the numbers were reported.
       waves: how many streams each wave stepped.
     """
 
@@ -40,6 +42,8 @@ class Answers:
     input: Any
     bad: list[tuple[Shard, int, BadEvent]]
     late: list[tuple[Shard, int, BadEvent]]
+    duplicates: int
+    gaps: int
     waves: list[int]
 
     def __len__(self) -> int:
@@ -52,6 +56,8 @@ class Said:
 
     bad: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
     late: list[tuple[Shard, int, BadEvent]] = field(default_factory=list)
+    duplicates: int = 0
+    gaps: int = 0
     waves: list[int] = field(default_factory=list)
     _parts: list[tuple[Any, ...]] = field(default_factory=list)
     _inputs: list[Any] = field(default_factory=list)
@@ -62,6 +68,20 @@ class Said:
         """Adds answers about rows, those of a row in their order."""
         self._parts.append((rows, time, label, score, step))
         self._inputs.append(input)
+
+    def leave(
+        self,
+        output: list[tuple[Shard, int, BadEvent]],
+        arena: Arena,
+        row: int,
+        time: int,
+        reason: str,
+        value: Any,
+    ) -> None:
+        """Adds an event that is not stepped to an output, ``bad`` or ``late``."""
+        home = arena.home[row]
+        assert home is not None
+        output.append((home, time, BadEvent(arena.names([row])[0], reason, value)))
 
     def answers(self, arena: Arena, *, columnar: bool) -> Answers:
         """All that was said; before the rows are given back."""
@@ -89,6 +109,8 @@ class Said:
             input=inputs,
             bad=self.bad,
             late=self.late,
+            duplicates=self.duplicates,
+            gaps=self.gaps,
             waves=self.waves,
         )
 

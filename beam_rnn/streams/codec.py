@@ -36,3 +36,18 @@ class Codec(NamedTuple):
         return list(
             zip(named["time"].tolist(), map(self.decode_value, named["input"]), strict=True)
         )
+
+    def encode_values(self, values: list[Any]) -> bytes:
+        """Writes the values of events that are held back."""
+        return columns.encode({"input": [self.encode_value(value) for value in values]})
+
+    def decode_values(self, data: bytes) -> list[Any]:
+        """Reads what ``encode_values`` wrote.
+
+        Raises:
+          StateError: the bytes are broken.
+        """
+        named = columns.decode(data)
+        if set(named) != {"input"}:
+            raise StateError(f"values with the columns {sorted(named)}")
+        return [self.decode_value(value) for value in named["input"]]

@@ -34,6 +34,8 @@ class Packed:
       inputs: n values for the answers to echo, or None where x itself is the value.
       origin: who made the pack, and number: which of its packs it is; a runner may swap two
         packs that wait together (Prism brings them by their timestamps).
+      reset: (n,) whether a sequence begins anew with the event, or None: with none.
+      seq: (n,) numbers in the stream, the first 0, where events are numbered.
     """
 
     streams: list[bytes]
@@ -44,22 +46,37 @@ class Packed:
     inputs: list[Any] | None
     origin: int = 0
     number: int = 0
+    reset: Flags | None = None
+    seq: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.time)
 
-    def __getitem__(self, part: slice) -> Packed:
-        """Some of the events, with all streams."""
+    def __getitem__(self, part: slice | Ints) -> Packed:
+        """Some of the events, by a slice or their places, with all streams."""
+        inputs = self.inputs
+        if inputs is not None:
+            places = range(len(self))[part] if isinstance(part, slice) else part.tolist()
+            inputs = [inputs[place] for place in places]
         return Packed(
             self.streams,
             self.stream[part],
             self.time[part],
             self.end[part],
             None if self.x is None else self.x[part],
-            None if self.inputs is None else self.inputs[part],
+            inputs,
             self.origin,
             self.number,
+            None if self.reset is None else self.reset[part],
+            None if self.seq is None else self.seq[part],
         )
+
+    def value(self, place: int) -> Any:
+        """What an answer to the event echoes."""
+        if self.inputs is not None:
+            return self.inputs[place]
+        assert self.x is not None
+        return self.x[place] if self.x.ndim > 1 else int(self.x[place])
 
     def encode(self, values: Callable[[list[Any]], bytes]) -> bytes:
         """Writes the pack; ``values`` writes its list of inputs."""
@@ -71,6 +88,10 @@ class Packed:
         }
         if self.end.any():
             named["end"] = self.end
+        if self.reset is not None and self.reset.any():
+            named["reset"] = self.reset
+        if self.seq is not None:
+            named["seq"] = self.seq
         if self.x is not None:
             named["x"] = self.x
         if self.inputs is not None:
@@ -94,44 +115,59 @@ class Packed:
                 named.get("end", np.zeros(n, np.bool_)),
                 named.get("x"),
                 values(named["inputs"][0]) if "inputs" in named else None,
-                *named["made"].tolist(),
+                int(named["made"][0]),
+                int(named["made"][1]),
+                reset=named.get("reset"),
+                seq=named.get("seq"),
             )
         except (KeyError, IndexError, AttributeError, TypeError) as error:
             raise StateError(f"a pack without its column {error}") from None
-        lengths = {len(column) for column in (packed.stream, packed.end)}
-        lengths |= {len(column) for column in (packed.x, packed.inputs) if column is not None}
+        columns_of_n = (packed.stream, packed.end, packed.x, packed.inputs)
+        optional = (packed.reset, packed.seq)
+        lengths = {len(column) for column in (*columns_of_n, *optional) if column is not None}
         if lengths != {n} or (n and packed.stream.max() >= len(packed.streams)):
             raise StateError(f"a pack of {n} events has columns of other lengths")
         return packed
 
 
-def merge(packs: Sequence[Packed]) -> Packed:
-    """Joins packs of one shard and window into one, in event time.
-
-    Events of one time are in the order of their packs (by origin and number, so that it does not
-    depend on how a runner brings them), and in their order inside a pack.
-    """
-    packs = sorted(packs, key=lambda pack: (pack.origin, pack.number))
+def join(packs: Sequence[Packed]) -> Packed:
+    """Packs of one shard and window as one, their events one behind the other."""
+    if len(packs) == 1:
+        return packs[0]
     places: dict[bytes, int] = {}
-    stream = np.concatenate(
-        [
-            np.array([places.setdefault(s, len(places)) for s in pack.streams])[pack.stream]
-            for pack in packs
-        ]
-    )
-    time = np.concatenate([pack.time for pack in packs])
-    order = time.argsort(kind="stable")
-    with_x = packs[0].x is not None
-    with_inputs = packs[0].inputs is not None
-    inputs = [value for pack in packs for value in pack.inputs or ()]
+    stream = [
+        np.array([places.setdefault(s, len(places)) for s in pack.streams], np.int64)[pack.stream]
+        for pack in packs
+    ]
+    xs = [pack.x for pack in packs if pack.x is not None]
+    seqs = [pack.seq for pack in packs if pack.seq is not None]
+    resets = None
+    if any(pack.reset is not None for pack in packs):
+        none = [np.zeros(len(pack), np.bool_) for pack in packs]
+        resets = [n if p.reset is None else p.reset for p, n in zip(packs, none, strict=True)]
     return Packed(
         list(places),
-        stream[order],
-        time[order],
-        np.concatenate([pack.end for pack in packs])[order],
-        np.concatenate([pack.x for pack in packs if pack.x is not None])[order] if with_x else None,
-        [inputs[i] for i in order.tolist()] if with_inputs else None,
+        np.concatenate(stream),
+        np.concatenate([pack.time for pack in packs]),
+        np.concatenate([pack.end for pack in packs]),
+        np.concatenate(xs) if xs else None,
+        [v for pack in packs for v in pack.inputs or ()] if packs[0].inputs is not None else None,
+        reset=None if resets is None else np.concatenate(resets),
+        seq=np.concatenate(seqs) if seqs else None,
     )
+
+
+def merge(packs: Sequence[Packed]) -> Packed:
+    """Joins packs of one shard and window into one, in the order of numbers or of time.
+
+    Events of one number or time are in the order of their packs (by origin and number, so that it
+    does not depend on how a runner brings them), and in their order inside a pack.
+    """
+    joined = join(sorted(packs, key=lambda pack: (pack.origin, pack.number)))
+    key = joined.time if joined.seq is None else joined.seq
+    merged = joined[key.argsort(kind="stable")]
+    merged.origin = merged.number = 0
+    return merged
 
 
 def as_made(packs: Sequence[tuple[Any, Packed]]) -> list[tuple[Any, Packed]]:

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from beam_rnn.errors import StateError
 from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.streams.codec import Codec
+from beam_rnn.streams.pack import Packed, join
 from beam_rnn.streams.state import Block, Tag
+from beam_rnn.streams.waves import Flags
 
 NEVER = np.iinfo(np.int64).min  # the last event time of a stream that has had none
 _SPARE = 64  # stale rows that a log may hold however few of its streams live
 _BLOCK = 8  # rows that cost as much to read as the head of a block
-_COLUMNS = (("steps", 0), ("last", NEVER), ("label", -1))
+_SEQUENCE = (("steps", 0), ("last", NEVER), ("label", -1))  # what ends with a sequence
+_STREAM = (("next", 0), ("told", -1), ("held", 0))  # what ends with a stream
 
 
 class Arena:
@@ -24,10 +29,14 @@ class Arena:
       steps: (R,) inputs read in the present sequence; 0: no sequence.
       last: (R,) microseconds, the latest event time of the stream.
       label: (R,) index of the label last emitted, or -1.
+      next: (R,) the number of the event that the stream steps next.
+      told: (R,) the number of the last gap that was reported, or -1.
+      held: (R,) how many events of the stream are held back behind a gap.
       stored: (R,) whether the log of the shard has the stream.
       memory: R byte strings, what the stream's feature remembers.
       pending: R lists of events that wait for their answer, their bytes as they were in the
         log until somebody asks, or None.
+      missed: R byte strings, the numbers that were skipped.
       streams: R keys as bytes.
       home: R shards, or None where a row is free.
     """
@@ -37,9 +46,13 @@ class Arena:
         self.steps: Ints = np.zeros(0, np.int64)
         self.last: Ints = np.zeros(0, np.int64)
         self.label: Ints = np.zeros(0, np.int64)
+        self.next: Ints = np.zeros(0, np.int64)
+        self.told: Ints = np.zeros(0, np.int64)
+        self.held: Ints = np.zeros(0, np.int64)
         self.stored = np.zeros(0, np.bool_)
         self.memory: list[bytes] = []
         self.pending: list[list[Any] | bytes | None] = []
+        self.missed: list[bytes] = []
         self.streams: list[bytes] = []
         self.home: list[Shard | None] = []
         self._names: list[Any] = []
@@ -68,14 +81,22 @@ class Arena:
     def reset(self, rows: Ints) -> None:
         """Ends the sequences of ``rows``: nothing of them remains."""
         self.a[rows] = 0
-        for name, value in _COLUMNS:
+        for name, value in _SEQUENCE:
             getattr(self, name)[rows] = value
         for row in rows.tolist():
             self.memory[row] = b""
             self.pending[row] = None
 
+    def forget(self, rows: Ints) -> None:
+        """Begins the numbers of ``rows``, which were reset, anew."""
+        for name, value in _STREAM:
+            getattr(self, name)[rows] = value
+        for row in rows.tolist():
+            self.missed[row] = b""
+
     def release(self, rows: Ints) -> None:
         """Takes back rows that were reset."""
+        self.forget(rows)
         self.stored[rows] = False
         for row in rows.tolist():
             self.home[row] = self._names[row] = None
@@ -84,13 +105,14 @@ class Arena:
     def _grow(self, more: int) -> None:
         old = len(self.streams)
         self.a = np.concatenate([self.a, np.zeros((more, self.a.shape[1]), np.float32)])
-        for name, value in _COLUMNS:
+        for name, value in (*_SEQUENCE, *_STREAM):
             column = np.full(more, value, np.int64)
             setattr(self, name, np.concatenate([getattr(self, name), column]))
         self.stored = np.concatenate([self.stored, np.zeros(more, np.bool_)])
         self.memory += [b""] * more
         self.streams += [b""] * more
         self.pending += [None] * more
+        self.missed += [b""] * more
         self.home += [None] * more
         self._names += [None] * more
         self._free += range(old + more - 1, old - 1, -1)  # rows are given out ascending
@@ -106,6 +128,7 @@ class Shard:
       etag: what the caller knows the state by when it keeps the rows, or b"".
       size: bytes of the log, as the caller counts them.
       changed: rows that the present bundle may have changed.
+      held: events behind a gap, which wait for their turn, or None.
     """
 
     def __init__(self, id: int, window: Any = None) -> None:
@@ -115,6 +138,8 @@ class Shard:
         self.etag = b""
         self.size = 0
         self.changed: list[Ints] = []
+        self.held: Packed | None = None
+        self._held_logged = np.zeros(0, np.bool_)  # which of them the log has
         self._gone: set[bytes] = set()
         self._serial = 0
         self._logged = 0
@@ -124,6 +149,7 @@ class Shard:
         arena: Arena,
         log: Iterable[bytes],
         tag: Tag,
+        codec: Codec,
     ) -> bool:
         """Reads the log into the arena; a bag has no order, so blocks come by their serials.
 
@@ -135,11 +161,13 @@ class Shard:
         """
         blocks = [Block.decode(data, tag, arena.a.shape[1]) for data in log]
         remembers = False
+        held: list[Packed] = []
         for block in sorted(blocks, key=lambda block: block.serial):
             self._serial = block.serial
             self._logged += len(block.streams) + len(block.ended) + _BLOCK
             ended = [self.rows[stream] for stream in block.ended if stream in self.rows]
             if ended:
+                held = [pack[_not_of(pack, block.ended)] for pack in held]
                 self.drop(arena, np.array(ended))
                 self._gone.clear()  # the log knows
             rows = self.rows_of(arena, block.streams)
@@ -147,6 +175,11 @@ class Shard:
             arena.steps[rows] = block.steps
             arena.last[rows] = block.last
             arena.label[rows] = block.label
+            arena.next[rows] = block.next
+            arena.told[rows] = block.told
+            for row, missed in zip(rows.tolist(), block.missed, strict=True):
+                arena.missed[row] = missed
+            held += [Packed.decode(data, codec.decode_values) for data in block.held]
             arena.stored[rows] = True
             remembers = remembers or any(block.memory) or any(block.pending)
             if remembers:  # a later block may say that a row remembers nothing any more
@@ -155,8 +188,46 @@ class Shard:
                 ):
                     arena.memory[row] = memory
                     arena.pending[row] = waiting or None
+        self._logged += sum(map(len, held))
+        self._hold_again(arena, held)
         self.changed.clear()
         return any(block.tagged for block in blocks)
+
+    def _hold_again(self, arena: Arena, packs: list[Packed]) -> None:
+        """Holds back what the log says was held, but for what was stepped or told since."""
+        if not packs:
+            return
+        held = join(packs)
+        if held.seq is None:
+            raise StateError("events are held back without their numbers")
+        rows = self.rows_of(arena, held.streams)[held.stream]
+        gone = (held.seq < arena.next[rows]) | (arena.next[rows] < 0)
+        left = np.flatnonzero(~gone)
+        self.hold(arena, held[left], rows[left], np.ones(len(left), np.bool_))
+
+    def hold(self, arena: Arena, events: Packed, rows: Ints, logged: Flags) -> None:
+        """Holds events back, instead of those that were.
+
+        Args:
+          events: n events.
+          rows: (n,) their rows.
+          logged: (n,) which of them the log has.
+        """
+        if self.held is not None:
+            arena.held[[self.rows[stream] for stream in self.held.streams]] = 0
+        np.add.at(arena.held, rows, 1)
+        present, stream = np.unique(events.stream, return_inverse=True)
+        events.streams, events.stream = [events.streams[i] for i in present.tolist()], stream
+        self.held = events if len(events) else None
+        self._held_logged = logged
+
+    def held_back(self) -> tuple[Packed, Ints, Flags] | None:
+        """What ``hold`` was given, or None where nothing is held back."""
+        held = self.held
+        if held is None:
+            return None
+        rows = np.array([self.rows[stream] for stream in held.streams], np.int64)[held.stream]
+        return held, rows, self._held_logged
 
     def rows_of(self, arena: Arena, streams: Sequence[bytes]) -> Ints:
         """The rows of streams, which are going to change; those not seen before get one."""
@@ -181,6 +252,7 @@ class Shard:
 
     def leave(self, arena: Arena) -> None:
         """Gives back all rows; the log has what they hold."""
+        self.held = None
         rows = np.fromiter(self.rows.values(), np.int64, len(self.rows))
         arena.reset(rows)
         arena.release(rows)
@@ -190,7 +262,7 @@ class Shard:
         self,
         arena: Arena,
         tag: Tag,
-        pending: Callable[[list[Any]], bytes],
+        codec: Codec,
         *,
         tagged: bool = False,
         anew: bool = False,
@@ -211,15 +283,18 @@ class Shard:
             return clear, []
         home = arena.home
         rows = np.array([row for row in changed.tolist() if home[row] is self], np.int64)
-        more = len(rows) + len(self._gone) + _BLOCK
-        anew = anew or self._logged + more > 2 * len(self.rows) + _SPARE
+        held, logged = self.held, self._held_logged
+        held_count = len(logged)
+        more = len(rows) + len(self._gone) + _BLOCK + held_count - int(logged.sum())
+        anew = anew or self._logged + more > 2 * (len(self.rows) + held_count) + _SPARE
         if anew:
+            logged = np.zeros(held_count, np.bool_)
             rows = np.sort(np.fromiter(self.rows.values(), np.int64, len(self.rows)))
             self._gone.clear()
-            self._logged = len(rows) + _BLOCK
+            self._logged = len(rows) + _BLOCK + held_count
         else:
             self._logged += more
-        if not len(rows) and not self._gone:
+        if not len(rows) and not self._gone and logged.all():
             return False, []
         self._serial += 1
         each = rows.tolist()
@@ -232,10 +307,26 @@ class Shard:
             arena.last[rows],
             arena.label[rows],
             [arena.memory[row] for row in each],
-            [e if isinstance(e, bytes) else pending(e) if e else b"" for e in waiting],
+            [e if isinstance(e, bytes) else codec.encode_pending(e) if e else b"" for e in waiting],
+            arena.next[rows],
+            arena.told[rows],
+            [arena.missed[row] for row in each],
+            [] if held is None or logged.all() else [_encoded(held, ~logged, codec)],
             sorted(self._gone),
             tagged,
         )
         self._gone.clear()
+        self._held_logged = np.ones(held_count, np.bool_)
         arena.stored[rows] = True
         return anew, [block.encode(tag)]
+
+
+def _not_of(pack: Packed, streams: Sequence[bytes]) -> Ints:
+    """The places of the events of a pack that are of other streams."""
+    gone = set(streams)
+    mine = np.array([stream not in gone for stream in pack.streams], np.bool_)
+    return np.flatnonzero(mine[pack.stream])
+
+
+def _encoded(held: Packed, which: Flags, codec: Codec) -> bytes:
+    return held[np.flatnonzero(which)].encode(codec.encode_values)

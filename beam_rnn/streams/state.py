@@ -12,7 +12,7 @@ from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.streams import columns
 
 MAGIC = b"a<t>"
-VERSION = 1
+VERSION = 2  # version 1 has no numbers and no held events
 _TAGGED = 1  # flag: a tag of the state is kept beside the log
 _HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, flags, fingerprint, shards, serial
 
@@ -38,6 +38,10 @@ class Block:
       label: (n,) index of the label last emitted, or -1.
       memory: n byte strings, what the stream's feature remembers.
       pending: n byte strings, the events that wait for their answer.
+      next: (n,) the number of the event that the stream steps next.
+      told: (n,) the number of the last gap that was reported, or -1.
+      missed: n byte strings, the numbers that were skipped.
+      held: packs of events behind a gap that were held back since the block before.
       ended: keys of streams that are no more.
       tagged: whether a tag of the state is kept beside the log, and changed with it.
     """
@@ -50,6 +54,10 @@ class Block:
     label: Ints
     memory: list[bytes]
     pending: list[bytes]
+    next: Ints
+    told: Ints
+    missed: list[bytes]
+    held: list[bytes] = field(default_factory=list)
     ended: list[bytes] = field(default_factory=list)
     tagged: bool = False
 
@@ -66,11 +74,16 @@ class Block:
         }
         if (self.label >= 0).any():
             named["label"] = self.label
-        for name in ("memory", "pending"):
+        if self.next.any():
+            named["next"] = self.next
+        if (self.told >= 0).any():
+            named["told"] = self.told
+        for name in ("memory", "pending", "missed"):
             if any(getattr(self, name)):
                 named[name] = getattr(self, name)
-        if self.ended:
-            named["ended"] = self.ended
+        for name in ("held", "ended"):
+            if getattr(self, name):
+                named[name] = getattr(self, name)
         return head + columns.encode(named)
 
     @staticmethod
@@ -84,8 +97,8 @@ class Block:
         if len(data) < _HEAD.size or data[:4] != MAGIC:
             raise StateError(f"no state of beam_rnn: {len(data)} bytes that begin {data[:4]!r}")
         _, version, flags, fingerprint, shards, serial = _HEAD.unpack_from(data)
-        if version != VERSION:
-            raise StateError(f"state of format {version}, expected {VERSION}")
+        if not 1 <= version <= VERSION:
+            raise StateError(f"state of format {version}, expected 1 to {VERSION}")
         found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
         if found.fingerprint != tag.fingerprint:
             raise StateError(
@@ -110,6 +123,10 @@ class Block:
                 named.get("label", np.full(n, -1, np.int64)),
                 named.get("memory", [b""] * n),
                 named.get("pending", [b""] * n),
+                named.get("next", np.zeros(n, np.int64)),
+                named.get("told", np.full(n, -1, np.int64)),
+                named.get("missed", [b""] * n),
+                named.get("held", []),
                 named.get("ended", []),
                 bool(flags & _TAGGED),
             )
@@ -117,7 +134,8 @@ class Block:
             raise StateError(f"state without its column {error}") from None
         if block.a.shape != (n, state_size):
             raise StateError(f"state rows of shape {block.a.shape}, expected {(n, state_size)}")
-        columns_of_n = (block.steps, block.last, block.label, block.memory, block.pending)
+        numbers = (block.steps, block.last, block.label, block.next, block.told)
+        columns_of_n = (*numbers, block.memory, block.pending, block.missed)
         if {len(column) for column in columns_of_n} != {n}:
             raise StateError(f"a block of {n} streams has columns of other lengths")
         return block

@@ -14,10 +14,11 @@ from beam_rnn.streams.answers import Answers, Said, chosen
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.entries import Entries, latest_before
-from beam_rnn.streams.event import BadEvent
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
+from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, as_made
+from beam_rnn.streams.sequence import InSequence
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
 from beam_rnn.streams.waves import Flags, by_stream, place_in_group, waves
@@ -39,6 +40,7 @@ class Stepper:
       expire_after: microseconds of event time without an event that end a sequence, or None.
       columnar: whether what answers echo is one array, instead of a list.
       in_time: whether an event is late when its stream has stepped one of a later time.
+      numbers: how events are numbered, where they are stepped in the order of their numbers.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Stepper:
         expire_after: int | None = None,
         columnar: bool = False,
         in_time: bool = False,
+        numbers: Numbers | None = None,
     ) -> None:
         self.network = network
         self.tag = Tag(network.fingerprint, shards)
@@ -65,6 +68,7 @@ class Stepper:
         self.expire_after = expire_after
         self.columnar = columnar
         self.in_time = in_time
+        self.sequence = None if numbers is None else InSequence(numbers)
         # A final answer is about the last event: its value waits for the end of the sequence.
         self.answers_last = emit.each != 1 and not emit.change
         self.keeps_last = self.answers_last and not per_sequence and not lookahead
@@ -79,7 +83,8 @@ class Stepper:
     @property
     def speaks_last(self) -> bool:
         """Whether something may still be said when no more events can come."""
-        return self.answers_last or self.lookahead > 0 or self.feature is not None
+        says = self.answers_last or self.lookahead > 0 or self.feature is not None
+        return says or self.sequence is not None
 
     def load(self, shard: Shard, log: Iterable[bytes]) -> bool:
         """Reads the state of a shard; returns whether a tag is kept beside it.
@@ -88,7 +93,7 @@ class Stepper:
           StateError: it is broken, or of another model or number of shards.
         """
         try:
-            return shard.load(self.arena, log, self.tag)
+            return shard.load(self.arena, log, self.tag, self.codec)
         except StateError as error:
             raise StateError(f"shard {shard.id}: {error}") from None
 
@@ -96,8 +101,7 @@ class Stepper:
         self, shard: Shard, *, tagged: bool = False, anew: bool = False
     ) -> tuple[bool, list[bytes]]:
         """What to do to the shard's log: whether to clear it, and the blocks to append then."""
-        encode = self.codec.encode_pending
-        return shard.write(self.arena, self.tag, encode, tagged=tagged, anew=anew)
+        return shard.write(self.arena, self.tag, self.codec, tagged=tagged, anew=anew)
 
     def receive(self, shard: Shard, packed: Packed) -> None:
         """Adds events to those that wait to be stepped."""
@@ -106,13 +110,21 @@ class Stepper:
             self.count += len(packed)
 
     def due(self, shard: Shard) -> int | None:
-        """When the first stream of the shard expires, in microseconds of event time."""
-        if self.expire_after is None or not shard.rows:
-            return None
-        return int(self.arena.last[self._rows(shard)].min()) + self.expire_after
+        """When something of the shard is due, in microseconds of event time.
 
-    def settle(self) -> Iterator[Answers]:
-        """Steps all events that wait, a bounded number at a time."""
+        A stream expires, or a gap in its numbers has been waited for long enough.
+        """
+        due = [] if self.sequence is None else [self.sequence.due(self.arena, shard)]
+        if self.expire_after is not None and shard.rows:
+            due.append(int(self._latest(shard)[1].min()) + self.expire_after)
+        return min((when for when in due if when is not None), default=None)
+
+    def settle(self, *, final: bool = False) -> Iterator[Answers]:
+        """Steps all events that wait, a bounded number at a time.
+
+        Args:
+          final: whether no event can come any more that belongs before these.
+        """
         waiting, self.waiting, self.count = as_made(self.waiting), [], 0
         chunk: list[tuple[Shard, Packed]] = []
         count = 0
@@ -120,94 +132,124 @@ class Stepper:
             chunk.append((shard, packed))
             count += len(packed)
             if count >= _CHUNK:
-                yield self._settled(chunk)
+                yield self._settled(chunk, final)
                 chunk, count = [], 0
         if chunk:
-            yield self._settled(chunk)
+            yield self._settled(chunk, final)
 
-    def _settled(self, waiting: list[tuple[Shard, Packed]]) -> Answers:
+    def _settled(self, waiting: list[tuple[Shard, Packed]], final: bool) -> Answers:
         said = Said()
+        if self.sequence is not None:
+            waiting = self._in_sequence(self.sequence, waiting, final, said)
+        return self._answered(said, self._take(waiting, said))
+
+    def _in_sequence(
+        self,
+        sequence: InSequence,
+        waiting: list[tuple[Shard, Packed]],
+        final: bool,
+        said: Said,
+    ) -> list[tuple[Shard, Packed]]:
+        """The events whose turn it is."""
+        by_shard: dict[Shard, list[Packed]] = {}
+        for shard, packed in waiting:
+            by_shard.setdefault(shard, []).append(packed)
+        ready = []
+        for shard, packs in by_shard.items():
+            streams = [shard.rows_of(self.arena, packed.streams) for packed in packs]
+            over = np.concatenate(streams) if final else None
+            ready.append((shard, sequence.ready(self.arena, shard, packs, said, over=over)))
+        return ready
+
+    def _take(self, waiting: list[tuple[Shard, Packed]], said: Said) -> Ints:
+        """Steps events; the rows of their streams."""
         arena = self.arena
         rows = np.concatenate(
             [shard.rows_of(arena, packed.streams)[packed.stream] for shard, packed in waiting]
         )
+        if not len(rows):
+            return rows
         order, first = by_stream(rows)
+        packs = [packed for _, packed in waiting]
         inputs = None
-        if waiting[0][1].inputs is not None:
-            inputs = [value for _, packed in waiting for value in packed.inputs or ()]
-        xs = [packed.x for _, packed in waiting if packed.x is not None]
-        time = np.concatenate([packed.time for _, packed in waiting])[order]
+        if packs[0].inputs is not None:
+            inputs = [value for packed in packs for value in packed.inputs or ()]
+        xs = [packed.x for packed in packs if packed.x is not None]
+        time = np.concatenate([packed.time for packed in packs])[order]
         events = Entries(
             rows[order],
             time,
-            np.concatenate([packed.end for _, packed in waiting])[order],
+            np.concatenate([packed.end for packed in packs])[order],
             time.copy(),
             np.zeros(len(rows), np.bool_),
             order,
             np.concatenate(xs) if xs else np.zeros(0, np.float32),
             inputs,
         )
+        resets = np.zeros(len(rows), np.bool_)
+        if any(packed.reset is not None for packed in packs):
+            no = [np.zeros(len(packed), np.bool_) for packed in packs]
+            told = [n if p.reset is None else p.reset for p, n in zip(packs, no, strict=True)]
+            resets = np.concatenate(told)[order]
         if self.in_time:
-            events = self._on_time(events, said)
+            on_time = self._on_time(events, said)
+            events, resets = events.where(on_time), resets[on_time]
             first = events.first
             if not len(events):
-                return self._answered(said, events.row)
+                return events.row
         starts = np.flatnonzero(first)
         before = latest_before(events.time, first, arena.last[events.row[starts]])
         lasts = np.append(starts[1:], len(events)) - 1
         last_rows = events.row[starts]
         latest = np.maximum(before[lasts], events.time[lasts])
         idle = self._idle(events.time, before)
+        over = idle | resets  # the sequence before the event, if there is one
+        ended = np.where(idle, before + (self.expire_after or 0), events.time)
         remembered: dict[int, bytes] = {}
         if self.feature is None:
-            at_first = idle & first
-            closed = {
-                row: self._expiry(last)
-                for row, last in zip(
-                    events.row[at_first].tolist(), before[at_first].tolist(), strict=True
-                )
-            }
-            inside = np.flatnonzero(idle & ~first & ~np.r_[False, events.end[:-1]])
+            at_first = over & first
+            rows_over, times = events.row[at_first].tolist(), ended[at_first].tolist()
+            closed = dict(zip(rows_over, times, strict=True))
+            inside = np.flatnonzero(over & ~first & ~np.r_[False, events.end[:-1]])
             events.end[inside - 1] = True
-            events.until[inside - 1] = before[inside] + (self.expire_after or 0)
+            events.until[inside - 1] = ended[inside]
         else:
-            feeding = self._fed(events, first, before, idle, said)
+            feeding = self._fed(events, first, over, ended, said)
             events, closed, remembered = feeding.entries(), feeding.closed, feeding.memory
         self._close(closed, said)
         self._step(events, said)
         for at, memory in remembered.items():  # of sequences that go on, or have just begun
             arena.memory[at] = memory
         arena.last[last_rows] = latest
-        return self._answered(said, last_rows)
+        return last_rows
 
-    def _on_time(self, events: Entries, said: Said) -> Entries:
-        """The events that are not late; the others are said."""
+    def _on_time(self, events: Entries, said: Said) -> Flags:
+        """Which events are not late; the others are said."""
         arena = self.arena
         before = arena.last[events.row]
-        late = (before != NEVER) & (events.time < before)
+        late: Flags = (before != NEVER) & (events.time < before)
         for at in np.flatnonzero(late).tolist():
             row = int(events.row[at])
             behind = (int(before[at]) - int(events.time[at])) / 1e6
             reason = f"late: {behind:g} s before what its stream has stepped"
             value = events.value(int(events.source[at]))
-            said.late.append(self._left(row, int(events.time[at]), reason, value))
-        return events.where(~late) if late.any() else events
-
-    def _left(self, row: int, time: int, reason: str, value: Any) -> tuple[Shard, int, BadEvent]:
-        """An event that is not stepped, as answers tell it."""
-        home = self.arena.home[row]
-        assert home is not None
-        return home, time, BadEvent(self.arena.names([row])[0], reason, value)
+            said.leave(said.late, arena, row, int(events.time[at]), reason, value)
+        return ~late
 
     def close(self, shard: Shard, now: int | None) -> Answers:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
         said = Said()
-        rows = self._rows(shard)
-        last = self.arena.last[rows]
+        rows, latest = self._latest(shard)
         if now is not None:
             never = self.expire_after is None
-            over = np.zeros(len(rows), np.bool_) if never else last <= now - self._expiry(0)
-            rows, last = rows[over], last[over]
+            over = np.zeros(len(rows), np.bool_) if never else latest <= now - self._expiry(0)
+            rows = rows[over]
+        stepped = rows[:0]
+        if self.sequence is not None and shard.held is not None:
+            watermark = NEVER if now is None else now
+            ready = self.sequence.ready(self.arena, shard, [], said, now=watermark, over=rows)
+            stepped = self._take([(shard, ready)], said)
+        last = self.arena.last[rows]
         shard.changed.append(rows)
         closed = {
             row: self._expiry(when) for row, when in zip(rows.tolist(), last.tolist(), strict=True)
@@ -221,10 +263,20 @@ class Stepper:
             closed = feeding.closed
         self._close(closed, said)
         self.arena.reset(rows)
-        return self._answered(said, rows)
+        self.arena.forget(rows)
+        return self._answered(said, np.concatenate([rows, stepped]))
 
-    def _rows(self, shard: Shard) -> Ints:
-        return np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
+    def _latest(self, shard: Shard) -> tuple[Ints, Ints]:
+        """The rows of the shard, and the time of the latest event of each, stepped or held."""
+        rows = np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
+        latest = self.arena.last[rows]
+        held = shard.held_back()
+        if held is not None:
+            events, held_rows, _ = held
+            by_row = self.arena.last.copy()
+            np.maximum.at(by_row, held_rows, events.time)
+            latest = by_row[rows]
+        return rows, latest
 
     def _expiry(self, last: int) -> int:
         return last + (self.expire_after or 0)
@@ -238,23 +290,23 @@ class Stepper:
         idle: Flags = (before != NEVER) & (ages >= self.expire_after)
         return idle
 
-    def _fed(self, events: Entries, first: Flags, before: Ints, idle: Flags, said: Said) -> Feeding:
+    def _fed(self, events: Entries, first: Flags, over: Flags, ended: Ints, said: Said) -> Feeding:
         """Feeds the events to the feature."""
         assert self.feature is not None
         arena = self.arena
         feeding = Feeding(self.feature, self.network)
-        parts = (events.row, events.time, events.end, events.source, first, before, idle)
-        for row, time, end, source, begins, last, gap in zip(
+        parts = (events.row, events.time, events.end, events.source, first, over, ended)
+        for row, time, end, source, begins, anew, when in zip(
             *(part.tolist() for part in parts), strict=True
         ):
             if begins:
                 feeding.begin(row, arena.memory[row])
-            if gap:
-                feeding.end(row, self._expiry(last))
+            if anew:
+                feeding.end(row, when)
             if feeding.feed(source, row, time, events.value(source)) and end:
                 feeding.end(row, time)
         for source, row, time, reason in feeding.bad:
-            said.bad.append(self._left(row, time, reason, events.value(source)))
+            said.leave(said.bad, arena, row, time, reason, events.value(source))
         return feeding
 
     def _close(self, closed: dict[int, int], said: Said) -> None:
@@ -395,7 +447,8 @@ class Stepper:
         """What was said; then the rows of streams that have no sequence are given back."""
         arena = self.arena
         answers = said.answers(arena, columnar=self.columnar)
-        over = [row for row in rows[arena.steps[rows] == 0].tolist() if not arena.memory[row]]
+        idle = (arena.steps[rows] == 0) & (arena.next[rows] == 0) & (arena.held[rows] == 0)
+        over = [row for row in np.unique(rows[idle]).tolist() if not arena.memory[row]]
         by_home: dict[Shard, list[int]] = {}
         for row in over:
             home = arena.home[row]

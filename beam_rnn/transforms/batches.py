@@ -17,6 +17,7 @@ from beam_rnn.errors import InputError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.pack import FAILED, PackEvents, Packs, check_each
@@ -30,22 +31,29 @@ class Columns:
 
     Args:
       batch: with ``stream`` (strings), ``x`` (ids, or lists of one length), and perhaps ``time``
-        (timestamps, or microseconds; all or none) and ``end`` (booleans).
+        (timestamps, or microseconds; all or none), ``end`` and ``reset`` (booleans).
       inputs: what the network takes.
       time: microseconds of the batch, where it has no times.
+      numbers: how events are numbered, by which column, or None: they are not.
 
     Raises:
       InputError: a column is missing, of another type, or has nulls.
     """
 
-    def __init__(self, batch: pa.RecordBatch, inputs: Inputs, time: int) -> None:
+    def __init__(
+        self, batch: pa.RecordBatch, inputs: Inputs, time: int, numbers: Numbers | None = None
+    ) -> None:
         n = batch.num_rows
         no_times = "time" in batch.schema.names and batch.column("time").null_count == n
         if no_times:
             batch = batch.drop_columns(["time"])
-        for name in ("stream", "x", "time", "end"):
+        needed = ["stream", "x"]
+        if numbers is not None:
+            assert isinstance(numbers.of, str)
+            needed.append(numbers.of)
+        for name in (*needed, "time", "end", "reset"):
             if name not in batch.schema.names:
-                if name in ("stream", "x"):
+                if name in needed:
                     raise InputError(f"a batch without the column {name!r}: {batch.schema.names}")
             elif batch.column(name).null_count:
                 raise InputError(f"column {name!r} has nulls")
@@ -57,7 +65,6 @@ class Columns:
         self.stream = stream.cast(pa.string())
         self.x = _rows(batch.column("x"), inputs.shape, n)
         self.time = np.full(n, time, np.int64)
-        self.end = np.zeros(n, np.bool_)
         if "time" in batch.schema.names:
             times = batch.column("time")
             if pa.types.is_timestamp(times.type):
@@ -65,10 +72,31 @@ class Columns:
             elif not pa.types.is_integer(times.type):
                 raise InputError(f"column 'time' is of {times.type}, expected timestamps")
             self.time = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        if "end" in batch.schema.names:
-            if not pa.types.is_boolean(batch.column("end").type):
-                raise InputError(f"column 'end' is of {batch.column('end').type}, expected bool")
-            self.end = batch.column("end").to_numpy(zero_copy_only=False)
+        self.end = _flags(batch, "end")
+        self.reset = _flags(batch, "reset")
+        self.seq = np.zeros(n, np.int64)
+        if numbers is not None:
+            self.seq = _numbers(batch, numbers)
+
+
+def _flags(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    if name not in batch.schema.names:
+        return np.zeros(batch.num_rows, np.bool_)
+    if not pa.types.is_boolean(batch.column(name).type):
+        raise InputError(f"column {name!r} is of {batch.column(name).type}, expected bool")
+    flags: NDArray[Any] = batch.column(name).to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _numbers(batch: pa.RecordBatch, numbers: Numbers) -> NDArray[Any]:
+    column = batch.column(numbers.of)
+    if not pa.types.is_integer(column.type):
+        raise InputError(f"column {numbers.of!r} is of {column.type}, expected whole numbers")
+    seq: NDArray[Any] = column.cast(pa.int64()).to_numpy(zero_copy_only=False) - numbers.start
+    if len(seq) and seq.min() < 0:
+        least = int(seq.min()) + numbers.start
+        raise InputError(f"number {least} in {numbers.of!r}, expected {numbers.start} or more")
+    return seq
 
 
 def _rows(column: pa.Array, shape: tuple[int, ...], n: int) -> NDArray[Any]:
@@ -93,11 +121,13 @@ class PackBatches(beam.DoFn):
     Args:
       inputs: what the network takes.
       shards: the number of shards.
+      numbers: how events are numbered, or None: they are not.
     """
 
-    def __init__(self, inputs: Inputs, shards: int) -> None:
+    def __init__(self, inputs: Inputs, shards: int, numbers: Numbers | None = None) -> None:
         self.inputs = inputs
         self.shards = shards
+        self.numbers = numbers
         self.packs = Packs(inputs)
 
     def setup(self) -> None:
@@ -114,7 +144,7 @@ class PackBatches(beam.DoFn):
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
         try:
-            columns = Columns(batch, self.inputs, time.micros)
+            columns = Columns(batch, self.inputs, time.micros, self.numbers)
         except (InputError, pa.ArrowException) as error:
             METRICS.failed.inc(batch.num_rows)
             bad = BadEvent(None, f"{type(error).__name__}: {error}", batch)
@@ -130,24 +160,34 @@ class PackBatches(beam.DoFn):
         self.start_bundle()
         for window, parts in held.items():
             stream = pa.concat_arrays([part.stream for part in parts])
-            time = np.concatenate([part.time for part in parts])
-            end = np.concatenate([part.end for part in parts])
-            x = np.concatenate([part.x for part in parts])
+            time, end, reset, seq, x = (
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("time", "end", "reset", "seq", "x")
+            )
+            good = np.arange(len(time))
             try:
                 x = self.inputs.check(x)
             except InputError:  # one row at least is bad: find which
                 x, bad = check_each(list(x), self.inputs)
-                places = np.array([place for place, _ in bad])
                 for place, reason in bad:
                     METRICS.failed.inc()
                     event = BadEvent(stream[place].as_py(), reason, self._row(parts, place))
                     yield beam.pvalue.TaggedOutput(
                         FAILED, create(event, int(time[place]), (window,))
                     )
-                good = np.ones(len(time), np.bool_)
-                good[places] = False
-                stream, time, end = stream.filter(pa.array(good)), time[good], end[good]
-            for shard, packed in self._by_shard(stream, time, end, x):
+                good = np.delete(good, [place for place, _ in bad])
+                stream = stream.take(pa.array(good))
+            columns = Packed(
+                [],
+                good,
+                time[good],
+                end[good],
+                x,
+                None,
+                reset=reset[good] if reset.any() else None,
+                seq=None if self.numbers is None else seq[good],
+            )
+            for shard, packed in self._by_shard(stream, columns):
                 yield self.packs.element(shard, packed, window)
 
     def _row(self, parts: list[Columns], place: int) -> Any:
@@ -157,22 +197,21 @@ class PackBatches(beam.DoFn):
             place -= len(part.x)
         raise IndexError(place)
 
-    def _by_shard(
-        self, stream: pa.Array, time: NDArray[Any], end: NDArray[Any], x: NDArray[Any]
-    ) -> Iterator[tuple[int, Packed]]:
+    def _by_shard(self, stream: pa.Array, columns: Packed) -> Iterator[tuple[int, Packed]]:
         encoded = stream.dictionary_encode()
         places = encoded.indices.to_numpy()
         located = [self._locate(name) for name in encoded.dictionary.to_pylist()]
-        shard = np.array([number for _, number in located], np.uint16)[places]
+        shard = np.array([number for _, number in located], np.uint32)[places]
         order = shard.argsort(kind="stable")
         counts = np.bincount(shard, minlength=1)
         start = 0
         for number in np.flatnonzero(counts).tolist():
             rows = order[start : start + int(counts[number])]
             start += len(rows)
-            mine, index = np.unique(places[rows], return_inverse=True)
-            streams = [located[i][0] for i in mine.tolist()]
-            yield number, Packed(streams, index, time[rows], end[rows], x[rows], None)
+            packed = columns[rows]
+            mine, packed.stream = np.unique(places[rows], return_inverse=True)
+            packed.streams = [located[i][0] for i in mine.tolist()]
+            yield number, packed
 
     def _locate(self, name: str) -> tuple[bytes, int]:
         found = self.known.get(name)

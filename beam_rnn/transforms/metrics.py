@@ -14,6 +14,8 @@ class _Metrics:
 
     events = Metrics.counter(NAMESPACE, "events")
     late = Metrics.counter(NAMESPACE, "late")
+    duplicates = Metrics.counter(NAMESPACE, "duplicates")
+    gaps = Metrics.counter(NAMESPACE, "gaps")
     failed = Metrics.counter(NAMESPACE, "failed")
     waves = Metrics.counter(NAMESPACE, "waves")
     wave_size = Metrics.distribution(NAMESPACE, "wave_size")

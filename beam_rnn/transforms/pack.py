@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from beam_rnn.errors import InputError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
 
@@ -50,7 +52,7 @@ class Packs:
 class _Lists:
     """The events of one shard and window while they are collected."""
 
-    __slots__ = ("ends", "keys", "places", "stream", "times", "values", "xs")
+    __slots__ = ("ends", "keys", "numbers", "places", "resets", "stream", "times", "values", "xs")
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
@@ -60,6 +62,8 @@ class _Lists:
         self.values: list[Any] = []
         self.xs: list[Any] = []
         self.ends: list[int] = []  # places of the events that end a sequence
+        self.resets: list[int] = []  # and of those that begin one anew
+        self.numbers: list[int] = []
 
 
 class PackEvents(beam.DoFn):
@@ -72,6 +76,8 @@ class PackEvents(beam.DoFn):
       x: value -> input of the network, or None: the value itself.
       end: value -> whether its sequence ends with it, or None: never.
       raw: whether values travel as they are, for a feature behind the shuffle.
+      reset: value -> whether its sequence begins anew with it, or None: never.
+      numbers: how events are numbered, or None: they are not.
     """
 
     def __init__(
@@ -83,6 +89,9 @@ class PackEvents(beam.DoFn):
         x: Callable[[Any], Any] | None,
         end: Callable[[Any], bool] | None,
         raw: bool,
+        *,
+        reset: Callable[[Any], bool] | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         self.inputs = inputs
         self.shards = shards
@@ -91,6 +100,8 @@ class PackEvents(beam.DoFn):
         self.x = x
         self.end = end
         self.raw = raw
+        self.reset = reset
+        self.numbers = numbers
         self.packs = Packs(inputs)
 
     def setup(self) -> None:
@@ -112,6 +123,8 @@ class PackEvents(beam.DoFn):
             encoded, shard = self.known.get(key) or self._locate(key)
             x = value if self.x is None else self.x(value)
             ends = self.end is not None and self.end(value)
+            resets = self.reset is not None and self.reset(value)
+            number = None if self.numbers is None else self._number(self.numbers, value)
         except Exception as error:  # whatever x, end or the key's coder raises
             return self._failed(key, f"{type(error).__name__}: {error}", value)
         lists = self.held.get((shard, window))
@@ -123,6 +136,10 @@ class PackEvents(beam.DoFn):
             lists.keys.append(encoded)
         if ends:
             lists.ends.append(len(lists.stream))
+        if resets:
+            lists.resets.append(len(lists.stream))
+        if number is not None:
+            lists.numbers.append(number)
         lists.stream.append(place)
         lists.times.append(time.micros)
         lists.values.append(value)
@@ -152,6 +169,14 @@ class PackEvents(beam.DoFn):
     def _element(self, shard: int, packed: Packed, window: Any) -> Any:
         return self.packs.element(shard, packed, window, self.values_coder.encode)
 
+    def _number(self, numbers: Numbers, value: Any) -> int:
+        """The number of an event; that of a stream's first is 0."""
+        assert callable(numbers.of)
+        number = operator.index(numbers.of(value)) - numbers.start
+        if not 0 <= number < 1 << 62:
+            raise InputError(f"number {number + numbers.start}, expected {numbers.start} or more")
+        return number
+
     def _locate(self, key: Any) -> tuple[bytes, int]:
         encoded = self.key_coder.encode(key)
         found = encoded, shard_of(encoded, self.shards)
@@ -168,6 +193,10 @@ class PackEvents(beam.DoFn):
         n = len(lists.stream)
         end = np.zeros(n, np.bool_)
         end[lists.ends] = True
+        reset = None
+        if lists.resets:
+            reset = np.zeros(n, np.bool_)
+            reset[lists.resets] = True
         packed = Packed(
             lists.keys,
             np.array(lists.stream, np.int64),
@@ -175,6 +204,8 @@ class PackEvents(beam.DoFn):
             end,
             None,
             lists.values,
+            reset=reset,
+            seq=None if self.numbers is None else np.array(lists.numbers, np.int64),
         )
         if self.raw:
             return packed, []
@@ -186,9 +217,7 @@ class PackEvents(beam.DoFn):
             x, bad = check_each(xs, self.inputs)
             good = np.ones(n, np.bool_)
             good[[place for place, _ in bad]] = False
-            packed.stream, packed.time = packed.stream[good], packed.time[good]
-            packed.end = end[good]
-            packed.inputs = [v for v, keep in zip(lists.values, good.tolist(), strict=True) if keep]
+            packed = packed[np.flatnonzero(good)]
         packed.x = x
         # The value is in x already where it is a vector of the right type, or an id.
         kind = np.ndarray if self.inputs.shape else int

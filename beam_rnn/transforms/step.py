@@ -19,6 +19,7 @@ from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import Classified, Tagged
 from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
@@ -50,6 +51,7 @@ class Stepping:
     closes_windows: bool
     columnar: bool = False
     lateness: int | None = None  # microseconds, where unbounded events are stepped in their time
+    numbers: Numbers | None = None  # where events are stepped in the order of their numbers
 
     def stepper(self) -> Stepper:
         """What steps them."""
@@ -72,6 +74,7 @@ class Stepping:
             expire_after=self.expire_after,
             columnar=self.columnar,
             in_time=self.lateness is not None,
+            numbers=self.numbers,
         )
 
 
@@ -111,13 +114,15 @@ class Steps(beam.DoFn):
             return latest if closes else None
         return min(due, latest)
 
-    def _settled(self) -> Iterator[Any]:
-        for answers in self.stepper.settle():
+    def _settled(self, *, final: bool = False) -> Iterator[Any]:
+        for answers in self.stepper.settle(final=final):
             yield from self._outputs(answers)
 
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
         METRICS.stepped(answers.waves)
+        METRICS.duplicates.inc(answers.duplicates)
+        METRICS.gaps.inc(answers.gaps)
         leaving = ((FAILED, METRICS.failed, answers.bad), (LATE, METRICS.late, answers.late))
         for tag, counter, events in leaving:
             for home, time, bad in events:
@@ -149,7 +154,7 @@ class Steps(beam.DoFn):
 
 
 class StepSorted(Steps):
-    """(shard, all its packs of a window) -> answers, in event time; needs no state."""
+    """(shard, all its packs of a window) -> answers, by time or number; needs no state."""
 
     def start_bundle(self) -> None:
         self.held: list[tuple[Shard, Packed]] = []
@@ -177,7 +182,7 @@ class StepSorted(Steps):
         for start in range(0, longest, share):
             for shard, packed in held:
                 stepper.receive(shard, packed[start : start + share])
-            yield from self._settled()
+            yield from self._settled(final=True)
         for shard, _ in held:
             yield from self._outputs(stepper.close(shard, None))
         stepper.clear()

@@ -43,9 +43,10 @@ class _OverStreams(beam.PTransform):
     Args:
       model: a causal Network, or the path of one (any filesystem of Beam).
       x: value -> input of the network, a Feature, or None: the value is the input.
-      order: ``arrival`` or ``by_event_time(lateness)``. Default: event time where the input is
-        bounded, else arrival. What is late leaves on ``.late``.
+      order: ``arrival``, ``by_event_time(lateness)`` or ``by_sequence(fn)``. Default: event time
+        where the input is bounded, else arrival. What is late leaves on ``.late``.
       end: value -> whether it is the last event of its sequence; the next one begins anew.
+      reset: value -> whether a sequence begins anew with it; the one before it ends.
       expire_after: seconds of event time without an event after which a sequence ends.
       lookahead: how many inputs later an event is answered; default: as the model was trained.
       emit: "each", "final", "change" or ``every(n)``.
@@ -59,6 +60,7 @@ class _OverStreams(beam.PTransform):
     x: Callable[[Any], Any] | Feature | None = None
     order: Order | None = None
     end: Callable[[Any], bool] | None = None
+    reset: Callable[[Any], bool] | None = None
     expire_after: float | Duration | None = None
     lookahead: int | None = None
     emit: str | Emit = "each"
@@ -83,10 +85,12 @@ class _OverStreams(beam.PTransform):
             raise OptionError(f"shards is {self.shards!r}, expected a whole number from 1")
         if not (self.x is None or isinstance(self.x, Feature) or callable(self.x)):
             raise OptionError(f"x is {self.x!r}, expected a function, a Feature or None")
-        if not (self.end is None or callable(self.end)):
-            raise OptionError(f"end is {self.end!r}, expected a function or None")
+        for option in ("end", "reset"):
+            given: Any = getattr(self, option)
+            if not (given is None or callable(given)):
+                raise OptionError(f"{option} is {given!r}, expected a function or None")
         if not (self.order is None or isinstance(self.order, Order)):
-            raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time()")
+            raise OptionError(f"order is {self.order!r}, expected arrival, by_event_time() ...")
         self._expire_after = None
         if self.expire_after is not None:
             self._expire_after = Duration.of(self.expire_after).micros
@@ -95,15 +99,21 @@ class _OverStreams(beam.PTransform):
 
     def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[Any]:
         columnar = events.element_type is pa.RecordBatch
-        if columnar and not (self.x is None and self.end is None):
-            raise OptionError("x and end are columns of a RecordBatch, not options")
+        if columnar and not (self.x is None and self.end is None and self.reset is None):
+            raise OptionError("x, end and reset are columns of a RecordBatch, not options")
         key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
         order = self.order or (event_time if events.is_bounded else arrival)
+        numbers = order.numbers
+        if numbers is not None and isinstance(numbers.of, str) != columnar:
+            expected = "the name of a column" if columnar else "a function of the value"
+            raise OptionError(f"by_sequence({numbers.of!r}): expected {expected}")
         in_time = order.lateness is not None
-        by_time = in_time and events.is_bounded
+        waits = numbers is not None and numbers.max_wait is not None
+        sorts = events.is_bounded and (in_time or numbers is not None)
         needs = [f"order={order!r}"] if in_time else []
+        needs += ["max_wait"] if waits else []
         needs += [] if self._expire_after is None else ["expire_after"]
-        check_options(events, stateful=not by_time, timers=needs)
+        check_options(events, stateful=not sorts, timers=needs)
         stepping = Stepping(
             self._model,
             self.shards,
@@ -116,9 +126,10 @@ class _OverStreams(beam.PTransform):
             self._expire_after,
             closes_windows(events),
             columnar,
-            None if by_time else order.lateness,
+            None if sorts else order.lateness,
+            numbers,
         )
-        if by_time:
+        if sorts:
             events |= "OnePane" >> beam.WindowInto(
                 events.windowing.windowfn,
                 trigger=AfterWatermark(),
@@ -129,13 +140,15 @@ class _OverStreams(beam.PTransform):
             FAILED, main="packed"
         )
         shards = _typed(packed.packed, tuple[int, bytes])
-        if by_time:
+        if sorts:
             shards |= "GroupByShard" >> beam.GroupByKey()
             step: beam.DoFn = StepSorted(stepping)
         elif in_time:
             step = StepInTime(stepping)
-        elif stepping.expire_after is None and not (
-            stepping.closes_windows and stepping.stepper().speaks_last
+        elif (
+            stepping.expire_after is None
+            and not waits
+            and not (stepping.closes_windows and stepping.stepper().speaks_last)
         ):
             step = StepEvents(stepping)
         else:
@@ -152,11 +165,19 @@ class _OverStreams(beam.PTransform):
 
     def _pack(self, stepping: Stepping) -> beam.DoFn:
         if stepping.columnar:
-            return PackBatches(self._inputs, self.shards)
+            return PackBatches(self._inputs, self.shards, stepping.numbers)
         raw = stepping.feature is not None
         x: Any = None if raw else self.x
         return PackEvents(
-            self._inputs, self.shards, stepping.key_coder, stepping.value_coder, x, self.end, raw
+            self._inputs,
+            self.shards,
+            stepping.key_coder,
+            stepping.value_coder,
+            x,
+            self.end,
+            raw,
+            reset=self.reset,
+            numbers=stepping.numbers,
         )
 
     def _key_coder(self, key_type: Any) -> coders.Coder:

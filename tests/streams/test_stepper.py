@@ -51,6 +51,8 @@ def packed(events: list[Event]) -> Packed:
         np.array([event.end for event in events]),
         np.array([event.x for event in events]),
         None,
+        reset=np.array([event.reset for event in events], np.bool_),
+        seq=np.array([event.number for event in events], np.int64),
     )
     return Packed.decode(pack.encode(lambda values: b""), lambda data: [])
 
@@ -131,6 +133,8 @@ HISTORIES = st.lists(
         time=st.integers(0, 60),  # here: microseconds since the event before
         x=st.integers(0, 9),
         end=st.sampled_from([False, False, False, True]),
+        reset=st.sampled_from([False, False, False, False, True]),
+        number=st.just(0),
     ),
     max_size=60,
 )

@@ -153,7 +153,7 @@ def test_pack_makes_the_batches() -> None:
 
 def test_options_that_are_columns_are_refused() -> None:
     empty = beam.Create([]).with_output_types(pa.RecordBatch)
-    with pytest.raises(rnn.OptionError, match="x and end are columns of a RecordBatch"):
+    with pytest.raises(rnn.OptionError, match="x, end and reset are columns of a RecordBatch"):
         _ = pipeline() | empty | rnn.Tag(network(), x=int)
     with pytest.raises(rnn.OptionError, match=r"keys are of type .*int.*, expected str"):
         _ = pipeline() | beam.Create([(1, 1)]) | rnn.Pack(NET)

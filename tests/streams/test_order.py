@@ -1,0 +1,31 @@
+"""The options of orders: what is wrong is said with the value."""
+
+from typing import Any
+
+import pytest
+
+import beam_rnn as rnn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((7,), {}, r"by_sequence\(7\): expected a function of the value, or a column"),
+        ((int,), {"start": 1.0}, r"start is 1.0, expected a whole number"),
+        ((int,), {"max_wait": -1}, r"max_wait is -1, expected seconds from 0, or None"),
+        ((int,), {"max_wait": float("nan")}, r"max_wait is nan"),
+        ((int,), {"on_gap": "stop"}, r"on_gap is 'stop', expected \"wait\", \"skip\" or \"fail\""),
+        ((int,), {"on_gap": "skip"}, r"on_gap=\"skip\" needs max_wait"),
+        ((int,), {"buffer": 0}, r"buffer is 0, expected a number of events from 1"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments: tuple[Any, ...], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(rnn.OptionError, match=message):
+        rnn.by_sequence(*arguments, **options)
+
+
+def test_a_negative_lateness_is_named() -> None:
+    with pytest.raises(rnn.OptionError, match=r"lateness is -1, expected seconds from 0"):
+        rnn.by_event_time(-1)
