@@ -121,8 +121,10 @@ class Steps(beam.DoFn):
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
         METRICS.stepped(answers.waves)
-        METRICS.duplicates.inc(answers.duplicates)
-        METRICS.gaps.inc(answers.gaps)
+        if answers.duplicates:
+            METRICS.duplicates.inc(answers.duplicates)
+        if answers.gaps:
+            METRICS.gaps.inc(answers.gaps)
         leaving = ((FAILED, METRICS.failed, answers.bad), (LATE, METRICS.late, answers.late))
         for tag, counter, events in leaving:
             for home, time, bad in events:

@@ -13,8 +13,6 @@ from tests.runners.harness import Runner
 from tests.runners.sources import Event, replay
 from tests.runners.test_tag import by_step, cut, expected, interleaved, network, streams
 
-VALUE = beam.typehints.Tuple[int, np.ndarray, bool]
-
 
 def numbered(events: list[Event], start: int = 0) -> list[tuple[Any, Any, float]]:
     """Events whose values are (number, x, whether the sequence begins anew)."""
@@ -39,7 +37,9 @@ def tagged(p: beam.Pipeline, source: Any, net: rnn.Network, **options: Any) -> A
     answers = (
         p
         | source
-        | beam.Map(lambda event: event).with_output_types(tuple[str, VALUE])
+        | beam.Map(lambda event: event).with_output_types(
+            tuple[str, beam.typehints.Tuple[int, np.ndarray, bool]]
+        )
         | rnn.Tag(net, x=lambda value: value[1], **options)
     )
     outputs = {"good": answers, "failed": answers.failed, "late": answers.late}
