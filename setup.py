@@ -10,12 +10,14 @@ README = Path(__file__).parent / "README.md"
 CLI = ["rich>=13", "typer>=0.12"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
+AUDIO = ["scipy>=1.11"]  # resampling
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DEV = [
     "hypothesis>=6.100",
     "import-linter>=2.1",
+    "librosa>=0.10.1",
     "mypy>=1.13",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
@@ -39,10 +41,10 @@ setup(
         "keras": KERAS,
         "torch": ["torch>=2.2"],
         "train": TRAIN,
-        "audio": ["scipy>=1.11"],
+        "audio": AUDIO,
         "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *CLI, *ONNX, *KERAS, *TRAIN}),
+        "dev": sorted({*DEV, *CLI, *ONNX, *KERAS, *AUDIO, *TRAIN}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

@@ -1,6 +1,11 @@
 """Raw data of a stream -> network inputs x<t>, whatever the cut of the stream into values."""
 
+from beam_rnn.features.audio import Frames as Frames
+from beam_rnn.features.audio import Sound as Sound
+from beam_rnn.features.deltas import Deltas as Deltas
 from beam_rnn.features.feature import Feature as Feature
+from beam_rnn.features.spectra import MFCC as MFCC
+from beam_rnn.features.spectra import LogMel as LogMel
 from beam_rnn.features.text import Token as Token
 from beam_rnn.features.text import Tokenizer as Tokenizer
 from beam_rnn.features.text import Words as Words
