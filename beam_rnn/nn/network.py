@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from beam_rnn.errors import InputError, ModelError
-from beam_rnn.nn.cells import Cell
+from beam_rnn.nn.cells import RNN, Cell
 from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen
@@ -106,6 +106,15 @@ class Network(Frozen):
     def causal(self) -> bool:
         """Whether y of a step needs nothing that comes later: no Bidirectional, no CRF."""
         return not any(isinstance(layer, Bidirectional | CRF) for layer in self.layers)
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether no input that was checked can lead to values that are not finite.
+
+        Ids can not, where every h is bounded; large vectors overflow, and so may a relu over time.
+        """
+        relu = any(isinstance(layer, RNN) and layer.activation == "relu" for layer in self.layers)
+        return isinstance(self.layers[0], Embedding) and not relu
 
     @cached_property
     def fingerprint(self) -> str:

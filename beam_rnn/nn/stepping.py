@@ -261,7 +261,8 @@ class Rows:
         self.shape: tuple[int, ...] | None = None
         if width != kernel.H:
             self.shape = n, kernel.states, kernel.H
-            self.state = state[:n].reshape(n, kernel.states, width)[..., : kernel.H]
+            units = state[:n].reshape(n, kernel.states, width)
+            self.state, self.fill = units[..., : kernel.H], units[..., kernel.H :]
         together = scratch.take((G + more) * Hb, n, nb)
         self.gates = together[: G * Hb]
         self.gates_and_more = together
@@ -292,7 +293,11 @@ class Rows:
 
     def load(self, a: Floats) -> None:
         """Takes the states (n, S)."""
-        np.copyto(self.state, a if self.shape is None else a.reshape(self.shape))
+        if self.shape is None:
+            np.copyto(self.state, a)
+        else:
+            np.copyto(self.state, a.reshape(self.shape))
+            self.fill[...] = 0  # a row that overflowed left NaN here, and 0 * NaN is NaN
         for blocks, scratch in self.loads:
             np.copyto(scratch, blocks)
 

@@ -53,8 +53,8 @@ class Entries:
         after[1:] = self.end[:-1]
         return after & ~self.first
 
-    def where(self, keep: Flags) -> Entries:
-        """The entries for which ``keep`` (m,) is true."""
+    def where(self, keep: Flags | slice) -> Entries:
+        """The entries for which ``keep`` (m,) is true, or of a slice."""
         return Entries(
             self.row[keep],
             self.time[keep],

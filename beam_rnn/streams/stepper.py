@@ -343,11 +343,49 @@ class Stepper:
         self.arena.reset(rows)
 
     def _step(self, entries: Entries, said: Said) -> None:
-        """Steps entries in waves, and answers what is to be answered."""
+        """Steps entries, and answers what is to be answered.
+
+        Where that fails, the entries are cut until the one that fails is alone: it is reported,
+        and its stream's state is as before.
+        """
+        if not len(entries):
+            return
+        if self.network.bounded:
+            self._step_all(entries, said)
+            return
+        rows = entries.row[entries.first]
+        before = self.arena.a[rows]
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # it is told, not warned of
+                self._step_all(entries, said)
+        except Exception as error:  # whatever the model raises
+            self.arena.a[rows] = before
+            if len(entries) == 1:
+                self._refuse(entries, error, said)
+                return
+            starts = np.flatnonzero(entries.first)
+            middle = int(starts[len(starts) // 2]) or len(entries) // 2
+            self._step(entries.where(slice(0, middle)), said)
+            self._step(entries.where(slice(middle, None)), said)
+
+    def _refuse(self, entry: Entries, error: Exception, said: Said) -> None:
+        """Reports the entry that fails, and what would have been answered by it."""
+        arena, row, until = self.arena, int(entry.row[0]), int(entry.until[0])
+        reason = f"{type(error).__name__}: {error}"
+        if entry.pad[0]:
+            left = self._pending(row)
+            arena.reset(entry.row)
+        else:
+            left = [(int(entry.time[0]), entry.value(int(entry.source[0])))]
+        for time, value in left:
+            said.leave(said.bad, arena, row, time, reason, value)
+        if entry.end[0]:
+            self._close({row: until}, said)
+
+    def _step_all(self, entries: Entries, said: Said) -> None:
+        """Steps entries in waves, and answers; raises before anything but ``a`` has changed."""
         entries = entries.padded(self.lookahead)
         m = len(entries)
-        if not m:
-            return
         arena = self.arena
         row, first, after_end = entries.row, entries.first, entries.after_end
         begins = first | after_end
@@ -357,6 +395,8 @@ class Stepper:
         step += np.repeat(base, np.diff(np.append(starts, m)))
         order, cut = waves(row, first, after_end)
         h = self.network.advance(entries.ordered_x(order), arena.a, cut)
+        if not self.network.bounded and not np.isfinite(h).all():
+            raise FloatingPointError("the step gives values that are not finite")
         said.waves.extend(wave.size for wave in cut)
 
         if self.lookahead:

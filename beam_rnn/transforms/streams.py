@@ -90,7 +90,7 @@ class _OverStreams(beam.PTransform):
             if not (given is None or callable(given)):
                 raise OptionError(f"{option} is {given!r}, expected a function or None")
         if not (self.order is None or isinstance(self.order, Order)):
-            raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time(), by_sequence()")
+            raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time(), ...")
         self._expire_after = None
         if self.expire_after is not None:
             self._expire_after = Duration.of(self.expire_after).micros

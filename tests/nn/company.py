@@ -36,6 +36,26 @@ def check_cell(kind: str, H: int, D: int = 40) -> None:
         assert_same_bits(y, alone[who, :H])
 
 
+def check_after_overflow(kind: str, H: int, D: int = 7) -> None:
+    """Streams that overflowed, before or beside, leave no trace in the others."""
+    net = nn.Network([cell(kind, D, H)])
+    x, a = inputs(net, 10), states(net, 10)
+    alone = [net.step(x[i : i + 1], a[i : i + 1])[1] for i in range(10)]
+    ruined = states(net, 10)
+    ruined[1::3] = np.inf
+    ruined[2::3] = np.nan
+    whole = np.arange(10) % 3 == 0
+    with np.errstate(all="ignore"):
+        for B in range(1, 11):
+            net.step(x[:B], ruined[10 - B :])
+            beside = net.step(x[:B], np.where(whole[:, None], a, ruined)[:B])[1]
+            after = net.step(x[:B], a[:B])[1]
+            assert_same_bits(beside[whole[:B]], np.concatenate(alone[:B])[whole[:B]])
+            assert_same_bits(after, np.concatenate(alone[:B]))
+            long = net.unroll(np.stack([x[:B]] * 3), np.where(whole[:3, None], a[:3], ruined[:3]))
+            assert_same_bits(long[0][0], net.unroll(x[:B], a[0])[0])
+
+
 def check_product(N: int, K: int, product: Product | None = None) -> None:
     """The same for a bare product, up to beyond a tile."""
     product = product or Product(normal(N, N, K))
@@ -64,3 +84,4 @@ if __name__ == "__main__":
         for size in (5, 40):
             for kind in ("RNN tanh", "GRU before", "LSTM"):
                 check_cell(kind, size)
+                check_after_overflow(kind, size)

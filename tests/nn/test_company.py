@@ -15,7 +15,14 @@ import pytest
 from beam_rnn import nn
 from beam_rnn.nn import kernels
 from tests.nn import textbook
-from tests.nn.company import SHAPES, SIZES, check_cell, check_product, picked
+from tests.nn.company import (
+    SHAPES,
+    SIZES,
+    check_after_overflow,
+    check_cell,
+    check_product,
+    picked,
+)
 from tests.nn.models import CELLS, assert_same_bits, cell, inputs, normal, states
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +67,12 @@ def company(*arguments: str, **environment: str) -> list[str]:
 )
 def test_company_does_not_matter(kind: str, H: int) -> None:
     check_cell(kind, H)
+
+
+@pytest.mark.parametrize("H", [5, 33, 64])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_stream_that_overflows_leaves_no_trace(kind: str, H: int) -> None:
+    check_after_overflow(kind, H)
 
 
 @pytest.mark.parametrize(

@@ -75,13 +75,14 @@ class Job:
 
     def __init__(self, shards: int, **options: Any) -> None:
         self.logs: dict[int, list[bytes]] = defaultdict(list)
+        self.network: Any = NET
         self.shards = shards
         self.options = options
         self.answers: dict[str, list[Said]] = defaultdict(list)
 
     def bundle(self, packs: list[list[Event]], watermark: int = -1) -> None:
         """Steps events, settling behind each pack; then timers up to the watermark fire."""
-        stepper = Stepper(NET, self.shards, CODEC, **self.options)
+        stepper = Stepper(self.network, self.shards, CODEC, **self.options)
         opened: dict[int, Shard] = {}
 
         def shard(number: int) -> Shard:
@@ -106,7 +107,7 @@ class Job:
 
     def close(self) -> None:
         """The window closes."""
-        stepper = Stepper(NET, self.shards, CODEC, **self.options)
+        stepper = Stepper(self.network, self.shards, CODEC, **self.options)
         opened = {number: Shard(number) for number in self.logs}
         for number, shard in opened.items():
             stepper.load(shard, self.logs[number])
