@@ -1,13 +1,19 @@
 """The networks: NumPy only."""
 
+from beam_rnn.nn.attention import Additive as Additive
+from beam_rnn.nn.attention import Multiplicative as Multiplicative
+from beam_rnn.nn.beam import Hypothesis as Hypothesis
+from beam_rnn.nn.beam import Search as Search
 from beam_rnn.nn.cells import GRU as GRU
 from beam_rnn.nn.cells import LSTM as LSTM
 from beam_rnn.nn.cells import RNN as RNN
+from beam_rnn.nn.decode import Sampling as Sampling
 from beam_rnn.nn.layers import Columns as Columns
 from beam_rnn.nn.layers import Conv1d as Conv1d
 from beam_rnn.nn.layers import Dense as Dense
 from beam_rnn.nn.layers import Embedding as Embedding
 from beam_rnn.nn.layers import MaxPool as MaxPool
 from beam_rnn.nn.network import Network as Network
+from beam_rnn.nn.seq2seq import EncoderDecoder as EncoderDecoder
 from beam_rnn.nn.sequences import CRF as CRF
 from beam_rnn.nn.sequences import Bidirectional as Bidirectional

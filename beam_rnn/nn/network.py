@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +14,7 @@ from beam_rnn.errors import InputError, ModelError
 from beam_rnn.nn.cells import RNN, Cell
 from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
-from beam_rnn.nn.parameters import Floats, Frozen
+from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
 from beam_rnn.nn.sequences import CRF, Bidirectional, Stage, Wave, run_cell
 
 _FLOAT = np.dtype(np.float32)
@@ -119,9 +117,7 @@ class Network(Frozen):
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that tell one network (structure and weights) from another."""
-        digest = hashlib.sha256()
-        _digest(digest, (self.layers, self.lookahead))
-        return digest.hexdigest()[:16]
+        return fingerprint(self.layers, self.lookahead)
 
     def initial_state(self, batch: int) -> Floats:
         """The states before the first step: (batch, S) zeros."""
@@ -325,20 +321,3 @@ class Network(Frozen):
     def _need_causal(self, what: str) -> None:
         if not self.causal:
             raise ModelError(f"{what} needs a causal network; this one reads whole sequences")
-
-
-def _digest(digest: Any, value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        digest.update(repr(value.shape).encode())
-        digest.update(value.tobytes())
-    elif dataclasses.is_dataclass(value):
-        digest.update(type(value).__name__.encode())
-        for part in dataclasses.fields(value):
-            _digest(digest, getattr(value, part.name))
-    elif isinstance(value, Iterable) and not isinstance(value, str):
-        digest.update(b"(")
-        for part in value:
-            _digest(digest, part)
-        digest.update(b")")
-    else:
-        digest.update(repr(value).encode())

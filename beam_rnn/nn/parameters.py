@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -59,3 +62,27 @@ def frozen(name: str, value: ArrayLike, expected: tuple[str | int, ...]) -> Floa
         raise ModelError(f"{name} has values that are not finite")
     array.flags.writeable = False
     return array
+
+
+def fingerprint(*parts: Any) -> str:
+    """16 hex digits that tell one model (structure and weights) from another."""
+    digest = hashlib.sha256()
+    _digest(digest, parts)
+    return digest.hexdigest()[:16]
+
+
+def _digest(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        digest.update(repr(value.shape).encode())
+        digest.update(value.tobytes())
+    elif dataclasses.is_dataclass(value):
+        digest.update(type(value).__name__.encode())
+        for part in dataclasses.fields(value):
+            _digest(digest, getattr(value, part.name))
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        digest.update(b"(")
+        for part in value:
+            _digest(digest, part)
+        digest.update(b")")
+    else:
+        digest.update(repr(value).encode())
