@@ -162,20 +162,24 @@ class EncoderDecoder(Frozen):
         return np.concatenate([np.array(end, inputs.dtype), padding]) if end else padding
 
     def translate(
-        self, sources: Sequence[ArrayLike], how: Search | None = None
+        self, sources: Sequence[ArrayLike], *, width: int = 1, best: int = 1, alpha: float = 0.0
     ) -> list[list[Hypothesis]]:
         """Reads each source and writes what follows from it.
 
         Args:
           sources: x (T, ...) of each.
-          how: width of the beam and so on; default: greedy.
+          width: hypotheses of a source that are followed at once; 1: greedy.
+          best: how many are given, at most width.
+          alpha: length normalisation, see ``Search``.
 
         Returns:
           The best hypotheses of each, the same whatever other sources there are.
 
         Raises:
           InputError: a source is empty or too long, or an x has the wrong shape, type or values.
+          OptionError: a number is out of its range.
         """
+        how = Search(width, best, alpha)
         checked = [self.inputs.check(x) for x in sources]
         for place, x in enumerate(checked):
             try:
@@ -196,16 +200,15 @@ class EncoderDecoder(Frozen):
             raise InputError(f"a source of {length} inputs, expected at most {longest}")
 
     def write(
-        self, a: Floats, outputs: Sequence[Floats] | None, how: Search | None = None
+        self, a: Floats, outputs: Sequence[Floats] | None, how: Search
     ) -> list[list[Hypothesis]]:
         """Writes what follows from sources that were read.
 
         Args:
           a: (n, S) last states of the encoder.
           outputs: its outputs (T, C) for each source, where the decoder attends, else None.
-          how: width of the beam and so on; default: greedy.
+          how: width of the beam and so on.
         """
-        how = how or Search()
         at_once = max(1, _ROWS // how.width)
         result = []
         for start in range(0, len(a), at_once):

@@ -43,7 +43,10 @@ class Model:
             if key not in _networks:
                 start = time.monotonic()
                 given = self.source
-                _networks[key] = load(given) if isinstance(given, str) else given
+                network = load(given) if isinstance(given, str) else given
+                if not isinstance(network, Network):
+                    raise OptionError(f"{given} holds a {type(network).__name__}: not a Network")
+                _networks[key] = network
                 took = int((time.monotonic() - start) * 1000)
                 Metrics.distribution("beam_rnn", "load_model_latency_milli_secs").update(took)
             return _networks[key]

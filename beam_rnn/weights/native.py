@@ -9,6 +9,12 @@ Metadata keys (each a text, JSON but for the first two):
   beam_rnn.lookahead   steps
   beam_rnn.card        what is known of the weights
 Array W_x of the second layer is the tensor "layers.1.W_x".
+
+An EncoderDecoder is two such networks, with the keys beam_rnn.encoder.layers and so on and the
+tensors "encoder.layers.1.W_x", and besides:
+  beam_rnn.bridge      layers, as above
+  beam_rnn.start, stop, limit, source_end, source_length
+                       numbers, the last two perhaps null
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from beam_rnn import nn
@@ -34,21 +41,29 @@ _ARRAYS: dict[type[Any], tuple[str, ...]] = {
     nn.Conv1d: ("W", "b"),
     nn.MaxPool: (),
     nn.CRF: ("transitions", "start", "end"),
+    nn.Additive: ("W_q", "W_k", "v", "b"),
+    nn.Multiplicative: ("W_q", "b_q"),
 }
 _OPTIONS: dict[type[Any], dict[str, tuple[type, ...]]] = {
     nn.RNN: {"activation": (str,)},
     nn.GRU: {"reset_after": (bool,)},
     nn.Dense: {"activation": (str, type(None))},
     nn.Conv1d: {"activation": (str, type(None))},
+    nn.Additive: {"query": (str,)},
+    nn.Multiplicative: {"query": (str,)},
 }
+# Of an EncoderDecoder, and whether it may be null.
+_NUMBERS = {
+    "start": False, "stop": False, "limit": False, "source_end": True, "source_length": True,
+}  # fmt: skip
 _KINDS = {kind.__name__: kind for kind in _ARRAYS}
 
 
-def save(net: nn.Network, path: files.PathLike) -> None:
-    """Writes the network to a safetensors file: weights, structure, labels, vocabulary, card.
+def save(net: nn.Network | nn.EncoderDecoder, path: files.PathLike) -> None:
+    """Writes the model to a safetensors file: weights, structure, labels, vocabulary, card.
 
     Args:
-      net: the network.
+      net: the network, or the two of an EncoderDecoder.
       path: local, or on any filesystem that Beam knows. Equal networks give equal bytes.
 
     Raises:
@@ -56,13 +71,13 @@ def save(net: nn.Network, path: files.PathLike) -> None:
     """
     name = os.fspath(path)
     arrays: dict[str, Floats] = {}
-    content = {
-        "layers": [_describe(layer, f"layers.{i}", arrays) for i, layer in enumerate(net.layers)],
-        "labels": net.labels,
-        "vocabulary": net.vocabulary,
-        "lookahead": net.lookahead,
-        "card": net.card,
-    }
+    if isinstance(net, nn.EncoderDecoder):
+        content = _content(net.encoder, "encoder.", arrays)
+        content |= _content(net.decoder, "decoder.", arrays)
+        content["bridge"] = _describe_all(net.bridge, "bridge", arrays)
+        content |= {key: getattr(net, key) for key in (*_NUMBERS, "card")}
+    else:
+        content = _content(net, "", arrays)
     try:
         texts = {_PREFIX + key: json.dumps(v, allow_nan=False) for key, v in content.items()}
     except (TypeError, ValueError, RecursionError) as error:
@@ -73,8 +88,19 @@ def save(net: nn.Network, path: files.PathLike) -> None:
     files.write(name, tensors.encode(arrays, texts))
 
 
-def load(path: files.PathLike) -> nn.Network:
-    """Reads a network that ``save`` wrote: the same bits, the same fingerprint.
+def _content(net: nn.Network, part: str, arrays: dict[str, Floats]) -> dict[str, Any]:
+    """The metadata of a network whose keys begin with ``part``; adds its arrays to ``arrays``."""
+    return {
+        f"{part}layers": _describe_all(net.layers, f"{part}layers", arrays),
+        f"{part}labels": net.labels,
+        f"{part}vocabulary": net.vocabulary,
+        f"{part}lookahead": net.lookahead,
+        f"{part}card": net.card,
+    }
+
+
+def load(path: files.PathLike) -> nn.Network | nn.EncoderDecoder:
+    """Reads a model that ``save`` wrote: the same bits, the same fingerprint.
 
     Args:
       path: local, or on any filesystem that Beam knows.
@@ -99,21 +125,62 @@ def load(path: files.PathLike) -> nn.Network:
         raise WeightsError(
             f"{name}: metadata field {_PREFIX}sha256 does not match: the tensors were changed"
         )
-    layers = _field(name, metadata, "layers", list)
-    try:
-        built = [_restore(name, entry, f"layers.{i}", arrays) for i, entry in enumerate(layers)]
-    except RecursionError:
-        raise WeightsError(f"{name}: metadata field {_PREFIX}layers: nested too deep") from None
+    if _PREFIX + "encoder.layers" in metadata:
+        model: nn.Network | nn.EncoderDecoder = _encoder_decoder(name, metadata, arrays)
+    else:
+        model = _network(name, metadata, "", arrays)
     if arrays:
         raise WeightsError(f"{name}: tensor {min(arrays)!r} belongs to no layer")
+    return model
+
+
+def _network(path: str, metadata: dict[str, str], part: str, arrays: tensors.Arrays) -> nn.Network:
+    """The network whose keys begin with ``part``; takes its arrays out of ``arrays``."""
     return network(
-        name,
-        built,
-        labels=_texts(name, metadata, "labels"),
-        vocabulary=_texts(name, metadata, "vocabulary"),
-        lookahead=_field(name, metadata, "lookahead", int),
-        card=_field(name, metadata, "card", dict),
+        path,
+        _restore_all(path, metadata, f"{part}layers", arrays),
+        labels=_texts(path, metadata, f"{part}labels"),
+        vocabulary=_texts(path, metadata, f"{part}vocabulary"),
+        lookahead=_field(path, metadata, f"{part}lookahead", int),
+        card=_field(path, metadata, f"{part}card", dict),
     )
+
+
+def _encoder_decoder(
+    path: str, metadata: dict[str, str], arrays: tensors.Arrays
+) -> nn.EncoderDecoder:
+    numbers = {
+        key: None
+        if optional and metadata.get(_PREFIX + key) == "null"
+        else _field(path, metadata, key, int)
+        for key, optional in _NUMBERS.items()
+    }
+    return build(
+        path,
+        "the model",
+        nn.EncoderDecoder,
+        _network(path, metadata, "encoder.", arrays),
+        _network(path, metadata, "decoder.", arrays),
+        bridge=_restore_all(path, metadata, "bridge", arrays),
+        card=_field(path, metadata, "card", dict),
+        **numbers,
+    )
+
+
+def _describe_all(
+    layers: Sequence[Any], where: str, arrays: dict[str, Floats]
+) -> list[dict[str, Any]]:
+    return [_describe(layer, f"{where}.{i}", arrays) for i, layer in enumerate(layers)]
+
+
+def _restore_all(
+    path: str, metadata: dict[str, str], key: str, arrays: tensors.Arrays
+) -> list[Any]:
+    layers = _field(path, metadata, key, list)
+    try:
+        return [_restore(path, entry, f"{key}.{i}", arrays) for i, entry in enumerate(layers)]
+    except RecursionError:
+        raise WeightsError(f"{path}: metadata field {_PREFIX}{key}: nested too deep") from None
 
 
 def _describe(layer: Any, where: str, arrays: dict[str, Floats]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ import safetensors.numpy
 
 from beam_rnn import nn
 from beam_rnn.errors import WeightsError
-from beam_rnn.weights import load, save
+from beam_rnn.weights import load, save, tensors
+from tests.nn.translators import MODELS
 from tests.weights.builders import cell, networks, normal
 from tests.weights.memory_files import MEMORY
 
@@ -55,6 +56,50 @@ def test_the_same_network_comes_back(tmp_path: Path, name: str) -> None:
     else:
         x = normal(0, 2, 7, *net.input_shape)
     assert same(back.unroll(x)[0], net.unroll(x)[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_encoder_decoder_comes_back(tmp_path: Path, name: str) -> None:
+    model, path = MODELS[name], tmp_path / "m.safetensors"
+    model = dataclasses.replace(model, card={"data": "made up"})
+    save(model, path)
+    back = load(path)
+    assert isinstance(back, nn.EncoderDecoder)
+    assert back.fingerprint == model.fingerprint
+    assert back.card == model.card
+    for part in ("encoder", "decoder"):
+        assert same(getattr(back, part).layers, getattr(model, part).layers)
+    sources = [np.arange(3), np.arange(5)]
+    for one, other in zip(back.translate(sources), model.translate(sources), strict=True):
+        assert one[0].score == other[0].score
+        assert one[0].tokens.tolist() == other[0].tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("start", '"a"', "field beam_rnn.start: expected int, found str"),
+        ("stop", "null", "field beam_rnn.stop: expected int, found NoneType"),
+        ("source_end", "[]", "field beam_rnn.source_end: expected int, found list"),
+        ("limit", "0", "the model: limit is 0"),
+        ("bridge", "{}", "field beam_rnn.bridge: expected list, found dict"),
+        ("decoder.layers", None, "field beam_rnn.decoder.layers is missing"),
+        ("encoder.layers", "[]", "the network: a network needs at least one layer"),
+        ("encoder.vocabulary", "[1]", "field beam_rnn.encoder.vocabulary: expected a list of"),
+    ],
+)
+def test_a_broken_encoder_decoder_is_refused(
+    tmp_path: Path, key: str, value: str | None, message: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    save(MODELS["none"], path)
+    arrays, metadata = tensors.decode("m", path.read_bytes())
+    metadata = {k: v for k, v in metadata.items() if k != f"beam_rnn.{key}"}
+    if value is not None:
+        metadata[f"beam_rnn.{key}"] = value
+    path.write_bytes(tensors.encode(arrays, metadata))
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        load(path)
 
 
 def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:
