@@ -132,7 +132,7 @@ class InSequence:
             waited = np.minimum.accumulate(time[::-1])[::-1] <= now - self.numbers.max_wait
             patient = np.flatnonzero(gap & ~waited)
             stop = int(patient[0]) if len(patient) else stop
-        missed = np.frombuffer(arena.missed[row], np.int64).reshape(-1, 2)
+        missed = np.frombuffer(arena.missed.get(row, b""), np.int64).reshape(-1, 2)
         ranges = [missed]
         for place in np.flatnonzero(gap[:stop]).tolist():
             arena.next[row] = number[place - 1] + 1 if place else arena.next[row]
@@ -217,7 +217,7 @@ class _Numbered:
     def _is_missed(self, place: int, said: Said) -> bool:
         """Whether the number of an event was skipped; then the event is late."""
         row, number = int(self.row[place]), int(self.seq[place])
-        missed = np.frombuffer(self.arena.missed[row], np.int64).reshape(-1, 2)
+        missed = np.frombuffer(self.arena.missed.get(row, b""), np.int64).reshape(-1, 2)
         if not ((missed[:, 0] <= number) & (number <= missed[:, 1])).any():
             return False
         time, value = int(self.events.time[place]), self.events.value(place)

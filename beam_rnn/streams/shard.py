@@ -33,10 +33,10 @@ class Arena:
       told: (R,) the number of the last gap that was reported, or -1.
       held: (R,) how many events of the stream are held back behind a gap.
       stored: (R,) whether the log of the shard has the stream.
-      memory: R byte strings, what the stream's feature remembers.
-      pending: R lists of events that wait for their answer, their bytes as they were in the
-        log until somebody asks, or None.
-      missed: R byte strings, the numbers that were skipped.
+      memory: what the features of some rows remember, as bytes.
+      pending: lists of events of some rows that wait for their answer; their bytes as they were
+        in the log until somebody asks.
+      missed: the numbers that were skipped on some rows, as bytes.
       streams: R keys as bytes.
       home: R shards, or None where a row is free.
     """
@@ -50,9 +50,9 @@ class Arena:
         self.told: Ints = np.zeros(0, np.int64)
         self.held: Ints = np.zeros(0, np.int64)
         self.stored = np.zeros(0, np.bool_)
-        self.memory: list[bytes] = []
-        self.pending: list[list[Any] | bytes | None] = []
-        self.missed: list[bytes] = []
+        self.memory: dict[int, bytes] = {}
+        self.pending: dict[int, list[Any] | bytes] = {}
+        self.missed: dict[int, bytes] = {}
         self.streams: list[bytes] = []
         self.home: list[Shard | None] = []
         self._names: list[Any] = []
@@ -83,16 +83,18 @@ class Arena:
         self.a[rows] = 0
         for name, value in _SEQUENCE:
             getattr(self, name)[rows] = value
-        for row in rows.tolist():
-            self.memory[row] = b""
-            self.pending[row] = None
+        for remembered in (self.memory, self.pending):
+            if remembered:
+                for row in rows.tolist():
+                    remembered.pop(row, None)
 
     def forget(self, rows: Ints) -> None:
         """Begins the numbers of ``rows``, which were reset, anew."""
         for name, value in _STREAM:
             getattr(self, name)[rows] = value
-        for row in rows.tolist():
-            self.missed[row] = b""
+        if self.missed:
+            for row in rows.tolist():
+                self.missed.pop(row, None)
 
     def release(self, rows: Ints) -> None:
         """Takes back rows that were reset."""
@@ -109,10 +111,7 @@ class Arena:
             column = np.full(more, value, np.int64)
             setattr(self, name, np.concatenate([getattr(self, name), column]))
         self.stored = np.concatenate([self.stored, np.zeros(more, np.bool_)])
-        self.memory += [b""] * more
         self.streams += [b""] * more
-        self.pending += [None] * more
-        self.missed += [b""] * more
         self.home += [None] * more
         self._names += [None] * more
         self._free += range(old + more - 1, old - 1, -1)  # rows are given out ascending
@@ -160,7 +159,6 @@ class Shard:
           StateError: a block is broken, or of another model or number of shards.
         """
         blocks = [Block.decode(data, tag, arena.a.shape[1]) for data in log]
-        remembers = False
         held: list[Packed] = []
         for block in sorted(blocks, key=lambda block: block.serial):
             self._serial = block.serial
@@ -170,31 +168,39 @@ class Shard:
                 held = [pack[_not_of(pack, block.ended)] for pack in held]
                 self.drop(arena, np.array(ended))
                 self._gone.clear()  # the log knows
-            rows = self.rows_of(arena, block.streams)
-            arena.a[rows] = block.a
-            arena.steps[rows] = block.steps
-            arena.last[rows] = block.last
-            arena.label[rows] = block.label
-            arena.next[rows] = block.next
-            arena.told[rows] = block.told
-            for row, missed in zip(rows.tolist(), block.missed, strict=True):
-                arena.missed[row] = missed
-            held += [Packed.decode(data, codec.decode_values) for data in block.held]
+            rows = self._set_rows(arena, block)
             arena.stored[rows] = True
-            remembers = remembers or any(block.memory) or any(block.pending)
-            if remembers:  # a later block may say that a row remembers nothing any more
-                for row, memory, waiting in zip(
-                    rows.tolist(), block.memory, block.pending, strict=True
-                ):
-                    arena.memory[row] = memory
-                    arena.pending[row] = waiting or None
+            held += [Packed.decode(data, codec.decode_values) for data in block.held]
         self._logged += sum(map(len, held))
-        self._hold_again(arena, held)
+        self._hold_again(arena, held, logged=True)
         self.changed.clear()
         return any(block.tagged for block in blocks)
 
-    def _hold_again(self, arena: Arena, packs: list[Packed]) -> None:
-        """Holds back what the log says was held, but for what was stepped or told since."""
+    def put(self, arena: Arena, block: Block, codec: Codec) -> None:
+        """Takes over the streams of a block, which the log does not have."""
+        self._set_rows(arena, block)
+        held = [Packed.decode(data, codec.decode_values) for data in block.held]
+        self._hold_again(arena, held, logged=False)
+
+    def _set_rows(self, arena: Arena, block: Block) -> Ints:
+        rows = self.rows_of(arena, block.streams)
+        arena.a[rows] = block.a
+        arena.steps[rows] = block.steps
+        arena.last[rows] = block.last
+        arena.label[rows] = block.label
+        arena.next[rows] = block.next
+        arena.told[rows] = block.told
+        for known, column in (
+            (arena.memory, block.memory),
+            (arena.pending, block.pending),
+            (arena.missed, block.missed),
+        ):
+            if known or any(column):  # it may say that a row remembers nothing any more
+                _remember(known, rows, column)
+        return rows
+
+    def _hold_again(self, arena: Arena, packs: list[Packed], *, logged: bool) -> None:
+        """Holds back what was held, but for what was stepped or told since."""
         if not packs:
             return
         held = join(packs)
@@ -203,7 +209,13 @@ class Shard:
         rows = self.rows_of(arena, held.streams)[held.stream]
         gone = (held.seq < arena.next[rows]) | (arena.next[rows] < 0)
         left = np.flatnonzero(~gone)
-        self.hold(arena, held[left], rows[left], np.ones(len(left), np.bool_))
+        events, rows, known = held[left], rows[left], np.full(len(left), logged)
+        before = self.held_back()
+        if before is not None:
+            events = join([before[0], events])
+            rows = np.concatenate([before[1], rows])
+            known = np.concatenate([before[2], known])
+        self.hold(arena, events, rows, known)
 
     def hold(self, arena: Arena, events: Packed, rows: Ints, logged: Flags) -> None:
         """Holds events back, instead of those that were.
@@ -283,7 +295,7 @@ class Shard:
             return clear, []
         home = arena.home
         rows = np.array([row for row in changed.tolist() if home[row] is self], np.int64)
-        held, logged = self.held, self._held_logged
+        logged = self._held_logged
         held_count = len(logged)
         more = len(rows) + len(self._gone) + _BLOCK + held_count - int(logged.sum())
         anew = anew or self._logged + more > 2 * (len(self.rows) + held_count) + _SPARE
@@ -297,28 +309,47 @@ class Shard:
         if not len(rows) and not self._gone and logged.all():
             return False, []
         self._serial += 1
+        block = self.block(arena, rows, codec, np.flatnonzero(~logged))
+        block.ended, block.tagged = sorted(self._gone), tagged
+        self._gone.clear()
+        self._held_logged = np.ones(held_count, np.bool_)
+        arena.stored[rows] = True
+        return anew, [block.encode(tag)]
+
+    def block(self, arena: Arena, rows: Ints, codec: Codec, held: Ints) -> Block:
+        """Rows as a block, with the events at the places ``held`` of those held back."""
         each = rows.tolist()
-        waiting = [arena.pending[row] for row in each]
-        block = Block(
+        waits = [arena.pending.get(row) for row in each] if arena.pending else []
+        packs = []
+        if self.held is not None and len(held):
+            packs = [self.held[held].encode(codec.encode_values)]
+        return Block(
             self._serial,
             [arena.streams[row] for row in each],
             arena.a[rows],
             arena.steps[rows],
             arena.last[rows],
             arena.label[rows],
-            [arena.memory[row] for row in each],
-            [e if isinstance(e, bytes) else codec.encode_pending(e) if e else b"" for e in waiting],
+            _remembered(arena.memory, each),
+            [e if isinstance(e, bytes) else codec.encode_pending(e) if e else b"" for e in waits]
+            or [b""] * len(each),
             arena.next[rows],
             arena.told[rows],
-            [arena.missed[row] for row in each],
-            [] if held is None or logged.all() else [_encoded(held, ~logged, codec)],
-            sorted(self._gone),
-            tagged,
+            _remembered(arena.missed, each),
+            packs,
         )
-        self._gone.clear()
-        self._held_logged = np.ones(held_count, np.bool_)
-        arena.stored[rows] = True
-        return anew, [block.encode(tag)]
+
+
+def _remembered(known: dict[int, bytes], rows: list[int]) -> list[bytes]:
+    return [known.get(row, b"") for row in rows] if known else [b""] * len(rows)
+
+
+def _remember(known: dict[int, Any], rows: Ints, column: list[bytes]) -> None:
+    for row, data in zip(rows.tolist(), column, strict=True):
+        if data:
+            known[row] = data
+        else:
+            known.pop(row, None)
 
 
 def _not_of(pack: Packed, streams: Sequence[bytes]) -> Ints:
@@ -326,7 +357,3 @@ def _not_of(pack: Packed, streams: Sequence[bytes]) -> Ints:
     gone = set(streams)
     mine = np.array([stream not in gone for stream in pack.streams], np.bool_)
     return np.flatnonzero(mine[pack.stream])
-
-
-def _encoded(held: Packed, which: Flags, codec: Codec) -> bytes:
-    return held[np.flatnonzero(which)].encode(codec.encode_values)

@@ -219,7 +219,10 @@ class Stepper:
         self._close(closed, said)
         self._step(events, said)
         for at, memory in remembered.items():  # of sequences that go on, or have just begun
-            arena.memory[at] = memory
+            if memory:
+                arena.memory[at] = memory
+            else:
+                arena.memory.pop(at, None)
         arena.last[last_rows] = latest
         return last_rows
 
@@ -236,7 +239,7 @@ class Stepper:
             said.leave(said.late, arena, row, int(events.time[at]), reason, value)
         return ~late
 
-    def close(self, shard: Shard, now: int | None) -> Answers:
+    def close(self, shard: Shard, now: int | None) -> Iterator[Answers]:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
         said = Said()
         rows, latest = self._latest(shard)
@@ -249,22 +252,33 @@ class Stepper:
             watermark = NEVER if now is None else now
             ready = self.sequence.ready(self.arena, shard, [], said, now=watermark, over=rows)
             stepped = self._take([(shard, ready)], said)
+        shard.changed.append(rows)
+        self._end(rows, self.arena.last[rows] + self._expiry(0), said)
+        self.arena.forget(rows)
+        yield self._answered(said, np.concatenate([rows, stepped]))
+
+    def restart(self, shard: Shard) -> Answers:
+        """Ends all sequences at the times of their last events; numbers go on."""
+        said = Said()
+        rows = np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
         last = self.arena.last[rows]
         shard.changed.append(rows)
-        closed = {
-            row: self._expiry(when) for row, when in zip(rows.tolist(), last.tolist(), strict=True)
-        }
+        self._end(rows, last, said)
+        self.arena.last[rows] = last
+        return self._answered(said, rows)
+
+    def _end(self, rows: Ints, times: Ints, said: Said) -> None:
+        """Ends the sequences of rows, each at its time."""
+        closed = dict(zip(rows.tolist(), times.tolist(), strict=True))
         if self.feature is not None:
             feeding = Feeding(self.feature, self.network)
             for row, when in closed.items():
-                feeding.begin(row, self.arena.memory[row])
+                feeding.begin(row, self.arena.memory.get(row, b""))
                 feeding.end(row, when)
             self._step(feeding.entries(), said)
             closed = feeding.closed
         self._close(closed, said)
         self.arena.reset(rows)
-        self.arena.forget(rows)
-        return self._answered(said, np.concatenate([rows, stepped]))
 
     def _latest(self, shard: Shard) -> tuple[Ints, Ints]:
         """The rows of the shard, and the time of the latest event of each, stepped or held."""
@@ -300,7 +314,7 @@ class Stepper:
             *(part.tolist() for part in parts), strict=True
         ):
             if begins:
-                feeding.begin(row, arena.memory[row])
+                feeding.begin(row, arena.memory.get(row, b""))
             if anew:
                 feeding.end(row, when)
             if feeding.feed(source, row, time, events.value(source)) and end:
@@ -459,7 +473,7 @@ class Stepper:
 
     def _pending(self, row: int) -> list[Any]:
         """The events of a row that wait for their answer; decoded when they are needed."""
-        pending = self.arena.pending[row]
+        pending = self.arena.pending.get(row)
         if isinstance(pending, bytes):
             pending = self.codec.decode_pending(pending)
         return pending or []
@@ -488,7 +502,7 @@ class Stepper:
         arena = self.arena
         answers = said.answers(arena, columnar=self.columnar)
         idle = (arena.steps[rows] == 0) & (arena.next[rows] == 0) & (arena.held[rows] == 0)
-        over = [row for row in np.unique(rows[idle]).tolist() if not arena.memory[row]]
+        over = [row for row in np.unique(rows[idle]).tolist() if row not in arena.memory]
         by_home: dict[Shard, list[int]] = {}
         for row in over:
             home = arena.home[row]

@@ -87,7 +87,7 @@ class StepInTime(StepEvents):
                 buffer.add(rest.encode(self.encode_values))
                 wait = int(rest.time[0]) + (self.stepping.lateness or 0)
         yield from self._settled()
-        yield from self._outputs(self.stepper.close(shard, None if over else passed))
+        yield from self._closed(shard, None if over else passed)
         ends = self._next(shard)
         if ends is not None and ends < shard.window[1]:
             ends += self.stepping.lateness or 0

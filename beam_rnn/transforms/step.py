@@ -118,6 +118,10 @@ class Steps(beam.DoFn):
         for answers in self.stepper.settle(final=final):
             yield from self._outputs(answers)
 
+    def _closed(self, shard: Shard, now: int | None) -> Iterator[Any]:
+        for answers in self.stepper.close(shard, now):
+            yield from self._outputs(answers)
+
     def _outputs(self, answers: Answers) -> Iterator[Any]:
         """Answers with the time and window of the events they answer."""
         METRICS.stepped(answers.waves)
@@ -186,7 +190,7 @@ class StepSorted(Steps):
                 stepper.receive(shard, packed[start : start + share])
             yield from self._settled(final=True)
         for shard, _ in held:
-            yield from self._outputs(stepper.close(shard, None))
+            yield from self._closed(shard, None)
         stepper.clear()
 
 
@@ -256,7 +260,7 @@ class StepEventsUntilTheyEnd(StepEvents):
         shard = self.shards.open(number, window, Cells(log, etag, timer))
         yield from self._settled()
         over = is_over(shard, fired)
-        yield from self._outputs(self.stepper.close(shard, None if over else fired.micros))
+        yield from self._closed(shard, None if over else fired.micros)
 
     def _due(self, shard: Shard, cells: Cells) -> None:
         due = self._next(shard)

@@ -102,7 +102,8 @@ class Job:
         for number in list(self.logs) if watermark >= 0 else ():
             due = stepper.due(shard(number))
             if due is not None and due <= watermark:
-                self._keep(stepper.close(shard(number), watermark))
+                for answers in stepper.close(shard(number), watermark):
+                    self._keep(answers)
         self._write(stepper, opened)
 
     def close(self) -> None:
@@ -111,7 +112,8 @@ class Job:
         opened = {number: Shard(number) for number in self.logs}
         for number, shard in opened.items():
             stepper.load(shard, self.logs[number])
-            self._keep(stepper.close(shard, None))
+            for answers in stepper.close(shard, None):
+                self._keep(answers)
         self._write(stepper, opened)
 
     def _write(self, stepper: Stepper, opened: dict[int, Shard]) -> None:
