@@ -10,6 +10,8 @@ import numpy as np
 from beam_rnn.errors import StateError
 from beam_rnn.streams import columns
 
+_PENDING: columns.Kinds = {"time": ("i8", 1), "input": columns.STRINGS}
+
 
 class Codec(NamedTuple):
     """The coders of the events' collection, as functions."""
@@ -30,12 +32,10 @@ class Codec(NamedTuple):
         Raises:
           StateError: the bytes are broken.
         """
-        named = columns.decode(data)
-        if set(named) != {"time", "input"} or len(named["time"]) != len(named["input"]):
+        named = columns.decode(data, kinds=_PENDING)
+        if len(named) != len(_PENDING) or len(named["time"]) != len(named["input"]):
             raise StateError(f"waiting events with the columns {sorted(named)}")
-        return list(
-            zip(named["time"].tolist(), map(self.decode_value, named["input"]), strict=True)
-        )
+        return list(zip(named["time"].tolist(), self._values(named["input"]), strict=True))
 
     def encode_values(self, values: list[Any]) -> bytes:
         """Writes the values of events that are held back."""
@@ -47,7 +47,13 @@ class Codec(NamedTuple):
         Raises:
           StateError: the bytes are broken.
         """
-        named = columns.decode(data)
-        if set(named) != {"input"}:
-            raise StateError(f"values with the columns {sorted(named)}")
-        return [self.decode_value(value) for value in named["input"]]
+        named = columns.decode(data, kinds={"input": columns.STRINGS})
+        if not named:
+            raise StateError("values without their column")
+        return self._values(named["input"])
+
+    def _values(self, data: list[bytes]) -> list[Any]:
+        try:
+            return [self.decode_value(value) for value in data]
+        except Exception as error:  # whatever the coder of the values raises
+            raise StateError(f"a value that its coder cannot read: {error}") from error

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from beam_rnn.errors import StateError
 
 Column = NDArray[Any] | Sequence[bytes]
+Kinds = Mapping[str, tuple[str, int] | None]  # name -> type and number of axes, or any
+STRINGS = ("s_", 1)  # the kind of a list of byte strings
 
 _HEAD = struct.Struct("<H")  # number of columns
 _COLUMN = struct.Struct("<B2sBQ")  # length of the name, type, axes, first axis
 _AXIS = struct.Struct("<Q")
 _TYPES = (b"f4", b"i8", b"i4", b"u4", b"u1", b"b1")
-_STRINGS = b"s_"  # a list of byte strings: their lengths, then their bytes
+_STRINGS = STRINGS[0].encode()  # written as their lengths, then their bytes
 
 
 def encode(columns: Mapping[str, Column]) -> bytes:
@@ -39,12 +41,17 @@ def encode(columns: Mapping[str, Column]) -> bytes:
     return b"".join(parts)
 
 
-def decode(data: bytes, start: int = 0) -> dict[str, Any]:
+def decode(data: bytes, start: int = 0, kinds: Kinds | None = None) -> dict[str, Any]:
     """Reads what ``encode`` wrote: read-only views of ``data``, and lists of byte strings.
 
+    Args:
+      data: the bytes.
+      start: where the columns begin.
+      kinds: the columns that there may be, if only these.
+
     Raises:
-      StateError: the bytes are truncated or are no columns; nothing is allocated for a size
-        that the bytes do not have.
+      StateError: the bytes are truncated, are no columns or hold others; nothing is allocated for
+        a size that the bytes do not have.
     """
     reader = _Reader(data, start)
     columns: dict[str, Any] = {}
@@ -52,6 +59,11 @@ def decode(data: bytes, start: int = 0) -> dict[str, Any]:
         length, kind, axes, first = reader.unpack(_COLUMN)
         name = reader.take(length).decode("utf-8", "replace")
         reader.name = name
+        if name in columns:
+            raise StateError(f"column {name!r} is there twice")
+        found = kind.decode("latin-1"), axes
+        if kinds is not None and (name not in kinds or kinds[name] not in (None, found)):
+            raise StateError(f"a column {name!r} of type {kind!r} and {axes} axes: not expected")
         if kind == _STRINGS and axes == 1:
             columns[name] = reader.strings(first)
         elif kind in _TYPES and 1 <= axes <= 4:

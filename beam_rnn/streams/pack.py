@@ -15,6 +15,14 @@ from beam_rnn.nn.parameters import Ints
 from beam_rnn.streams import columns
 from beam_rnn.streams.waves import Flags
 
+_KINDS: columns.Kinds = {
+    **dict.fromkeys(("streams", "inputs"), columns.STRINGS),
+    **dict.fromkeys(("time", "made", "seq"), ("i8", 1)),
+    **dict.fromkeys(("end", "reset"), ("b1", 1)),
+    "stream": ("u4", 1),
+    "x": None,
+}
+
 
 def shard_of(stream: bytes, shards: int) -> int:
     """The shard of a stream: a stable hash of the bytes of its key."""
@@ -105,7 +113,7 @@ class Packed:
         Raises:
           StateError: the bytes are broken.
         """
-        named = columns.decode(data)
+        named = columns.decode(data, kinds=_KINDS)
         try:
             n = len(named["time"])
             packed = Packed(
@@ -114,19 +122,28 @@ class Packed:
                 named["time"],
                 named.get("end", np.zeros(n, np.bool_)),
                 named.get("x"),
-                values(named["inputs"][0]) if "inputs" in named else None,
+                None,
                 int(named["made"][0]),
                 int(named["made"][1]),
                 reset=named.get("reset"),
                 seq=named.get("seq"),
             )
-        except (KeyError, IndexError, AttributeError, TypeError) as error:
-            raise StateError(f"a pack without its column {error}") from None
+            inputs = named["inputs"][0] if "inputs" in named else None
+        except (KeyError, IndexError) as error:
+            raise StateError(f"a pack without its column: {error}") from None
+        try:
+            packed.inputs = None if inputs is None else values(inputs)
+        except StateError:
+            raise
+        except Exception as error:  # whatever the coder of the values raises
+            raise StateError(f"values that their coder cannot read: {error}") from error
         columns_of_n = (packed.stream, packed.end, packed.x, packed.inputs)
         optional = (packed.reset, packed.seq)
         lengths = {len(column) for column in (*columns_of_n, *optional) if column is not None}
         if lengths != {n} or (n and packed.stream.max() >= len(packed.streams)):
             raise StateError(f"a pack of {n} events has columns of other lengths")
+        if len(set(packed.streams)) != len(packed.streams):
+            raise StateError("a stream is in a pack twice")
         return packed
 
 

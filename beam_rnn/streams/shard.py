@@ -64,7 +64,11 @@ class Arena:
         names = self._names
         for row in set(rows):
             if names[row] is None:
-                names[row] = self._decode_key(self.streams[row])
+                try:
+                    names[row] = self._decode_key(self.streams[row])
+                except Exception as error:  # whatever the coder of the keys raises
+                    stream = self.streams[row]
+                    raise StateError(f"{stream!r} is no key of a stream: {error}") from error
         return [names[row] for row in rows]
 
     def take(self, streams: Sequence[bytes], shard: Shard) -> list[int]:
@@ -204,6 +208,8 @@ class Shard:
         if not packs:
             return
         held = join(packs)
+        if len({(pack.x is None, pack.inputs is None, pack.seq is None) for pack in packs}) > 1:
+            raise StateError("events that are held back have different columns")
         if held.seq is None:
             raise StateError("events are held back without their numbers")
         rows = self.rows_of(arena, held.streams)[held.stream]

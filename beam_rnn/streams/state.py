@@ -13,8 +13,14 @@ from beam_rnn.streams import columns
 
 MAGIC = b"a<t>"
 VERSION = 2  # version 1 has no numbers and no held events
+_RANGE = 16  # bytes of a range of skipped numbers: the first and the last, int64
 _TAGGED = 1  # flag: a tag of the state is kept beside the log
 _HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, flags, fingerprint, shards, serial
+_KINDS: columns.Kinds = {
+    "a": ("f4", 2),
+    **dict.fromkeys(("steps", "last", "label", "next", "told"), ("i8", 1)),
+    **dict.fromkeys(("streams", "memory", "pending", "missed", "held", "ended"), columns.STRINGS),
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class Block:
                 f"state of {found.shards} shards, but shards={tag.shards}: the number is fixed "
                 f"for the life of the state; set shards={found.shards}"
             )
-        named = columns.decode(data, _HEAD.size)
+        named = columns.decode(data, _HEAD.size, _KINDS)
         try:
             streams = named["streams"]
             n = len(streams)
@@ -138,4 +144,8 @@ class Block:
         columns_of_n = (*numbers, block.memory, block.pending, block.missed)
         if {len(column) for column in columns_of_n} != {n}:
             raise StateError(f"a block of {n} streams has columns of other lengths")
+        if len(set(streams)) != n:
+            raise StateError("a stream is in a block twice")
+        if any(len(missed) % _RANGE for missed in block.missed):
+            raise StateError("the numbers that were skipped are cut short")
         return block

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from beam_rnn.errors import StateError
+from beam_rnn.errors import InputError, StateError
 from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.streams.answers import Answers, Said, chosen
@@ -93,9 +93,12 @@ class Stepper:
           StateError: it is broken, or of another model or number of shards.
         """
         try:
-            return shard.load(self.arena, log, self.tag, self.codec)
+            tagged = shard.load(self.arena, log, self.tag, self.codec)
+            if shard.held is not None:
+                self._check(shard.held)
         except StateError as error:
             raise StateError(f"shard {shard.id}: {error}") from None
+        return tagged
 
     def write(
         self, shard: Shard, *, tagged: bool = False, anew: bool = False
@@ -104,10 +107,27 @@ class Stepper:
         return shard.write(self.arena, self.tag, self.codec, tagged=tagged, anew=anew)
 
     def receive(self, shard: Shard, packed: Packed) -> None:
-        """Adds events to those that wait to be stepped."""
+        """Adds events to those that wait to be stepped.
+
+        Raises:
+          StateError: they were not packed for this model, feature or order.
+        """
         if len(packed):
+            self._check(packed)
             self.waiting.append((shard, packed))
             self.count += len(packed)
+
+    def _check(self, packed: Packed) -> None:
+        """Events come from other workers, or from the state: they must be what is stepped here."""
+        if self.feature is None:
+            try:
+                packed.x = self.network.inputs.check(() if packed.x is None else packed.x)
+            except InputError as error:
+                raise StateError(f"events that are not of this model: {error}") from None
+        elif packed.inputs is None:
+            raise StateError("events without the values that the feature takes")
+        if packed.seq is None and self.sequence is not None:
+            raise StateError("events without the numbers by which they are ordered")
 
     def due(self, shard: Shard) -> int | None:
         """When something of the shard is due, in microseconds of event time.
@@ -473,10 +493,16 @@ class Stepper:
 
     def _pending(self, row: int) -> list[Any]:
         """The events of a row that wait for their answer; decoded when they are needed."""
-        pending = self.arena.pending.get(row)
+        pending = self.arena.pending.get(row) or []
         if isinstance(pending, bytes):
             pending = self.codec.decode_pending(pending)
-        return pending or []
+        expected = min(int(self.arena.steps[row]), self.lookahead or 1)
+        if len(pending) != expected:
+            raise StateError(
+                f"stream {self.arena.names([row])[0]!r}: {len(pending)} events wait for their "
+                f"answer, expected {expected}: its state was written with another emit or lookahead"
+            )
+        return pending
 
     def _say(
         self, rows: Ints, times: Ints, inputs: Any, y: Floats, steps: Ints, said: Said

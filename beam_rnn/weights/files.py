@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import tempfile
 import zipfile
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +16,6 @@ PathLike = str | os.PathLike[str]
 LARGEST_FILE = 4 << 30
 _CHUNK = 1 << 20
 _MOST_EXPANSION = 20  # weights hardly compress; a zip bomb does so a thousandfold
-_BROKEN = (  # what zipfile raises for a broken member
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
-    RuntimeError,
-)  # fmt: skip
 _SMALL = 64 << 20  # what any machine can hold: below it the expansion does not matter
 
 
@@ -104,10 +98,10 @@ class Archive:
         self._path = path
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
-            infos = self._zip.infolist()
-        except (*_BROKEN, ValueError) as error:
+        except Exception as error:  # zipfile raises errors of many kinds for a broken archive
             raise WeightsError(f"{path}: expected {expected} (zip): {error}") from error
-        self._infos = {info.filename: info for info in infos if not info.is_dir()}
+        infos = self._zip.infolist()
+        self._infos = {i.filename: i for i in infos if i.filename and not i.is_dir()}
         total = sum(info.file_size for info in infos)
         check_expansion(path, "the archive", total, len(data))
 
@@ -125,9 +119,9 @@ class Archive:
         try:
             with self._zip.open(info) as file:
                 return _up_to(self._path, file, info.file_size)
-        except (*_BROKEN, ValueError) as error:
-            if isinstance(error, WeightsError):
-                raise
+        except WeightsError:
+            raise
+        except Exception as error:  # as above
             raise WeightsError(f"{self._path}: member {name!r} is broken: {error}") from error
 
 

@@ -87,7 +87,7 @@ def _hdf5(path: str, data: bytes, h5py: Any, ignore_mask: bool) -> list[Any]:
 
 def _json(path: str, where: str, text: Any) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: {where} is not JSON: {error}") from error
 

@@ -101,9 +101,9 @@ class _Arrays:
                 raise WeightsError(f"{where}: shape {dims} needs {needed} bytes, found {found}")
             stream.seek(0)
             value = np.lib.format.read_array(stream, allow_pickle=False)
-        except (ValueError, SyntaxError, TypeError, EOFError, OverflowError) as error:
-            if isinstance(error, WeightsError):
-                raise
+        except WeightsError:
+            raise
+        except Exception as error:  # a header is parsed as Python: errors of many kinds
             raise WeightsError(f"{where}: not a sound .npy array: {error}") from error
         return floats(self.path, f"array {name!r}", value, shape)
 

@@ -76,7 +76,7 @@ def _header(path: str, data: bytes) -> dict[str, Any]:
             f"{path}: truncated: the header has {length} bytes, the file ends after {len(data)}"
         )
     try:
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(data[8 : 8 + length].decode())
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: the header is not JSON: {error}") from error
     if not isinstance(header, dict):

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,23 @@ def test_a_truncated_pack_is_refused(cut: int) -> None:
     data = pack([1, 2, 3]).encode(pickle.dumps)
     with pytest.raises(StateError):
         Packed.decode(data[: cut % len(data)], pickle.loads)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"stream": np.zeros(1, np.int64)}, "column 'stream' of type b'i8' and 1 axes: not exp"),
+        ({"what": [b""]}, "a column 'what' of type b's_' and 1 axes: not expected"),
+        ({"streams": [b"a", b"a"]}, "a stream is in a pack twice"),
+        ({"inputs": [b"x"]}, "values that their coder cannot read: invalid load key"),
+        ({"end": np.ones(2, np.bool_)}, "a pack of 1 events has columns of other lengths"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_pack_of_other_columns_is_refused(column: dict[str, Any], message: str) -> None:
+    named = columns.decode(pack([1]).encode(pickle.dumps))
+    with pytest.raises(StateError, match=message):
+        Packed.decode(columns.encode(named | column), pickle.loads)
 
 
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255))

@@ -248,6 +248,26 @@ def test_the_state_of_another_model_is_refused() -> None:
         other.load(Shard(0), job.logs[0])
 
 
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_the_state_of_another_lookahead_is_refused(lookahead: int) -> None:
+    """Else an event would get the answer of another."""
+    job = Job(1, emit=Emit.of("final"), lookahead=2)
+    job.bundle([[Event("a", 0, 1, False), Event("a", 1, 2, False)]])
+    other = Stepper(NET, 1, CODEC, emit=Emit.of("final"), lookahead=lookahead)
+    shard = Shard(0)
+    other.load(shard, job.logs[0])
+    with pytest.raises(StateError, match=r"stream 'a': 2 events wait .* expected 1: its state"):
+        other.close(shard, None)
+
+
+@pytest.mark.parametrize("x", [[10], [[1.0]], [-1]], ids=str)
+def test_events_packed_for_another_model_are_refused(x: list[Any]) -> None:
+    pack = packed([Event("a", 0, 1, False)])
+    pack.x = np.array(x)
+    with pytest.raises(StateError, match="events that are not of this model: x has"):
+        Stepper(NET, 1, CODEC, emit=Emit.of("each")).receive(Shard(0), pack)
+
+
 @given(cut=st.data())
 def test_broken_state_is_refused(cut: st.DataObject) -> None:
     job = Job(1, emit=Emit.of("each"), lookahead=1)
