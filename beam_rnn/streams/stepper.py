@@ -392,6 +392,8 @@ class Stepper:
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # it is told, not warned of
                 self._step_all(entries, said)
+        except StateError:  # no event is to blame
+            raise
         except Exception as error:  # whatever the model raises
             self.arena.a[rows] = before
             if len(entries) == 1:
