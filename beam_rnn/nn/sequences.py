@@ -67,9 +67,11 @@ def run_cell(
         times = 1
         if isinstance(rows, slice):
             # As long as the same rows step, they stay in place.
-            while i < len(waves) and (times + 1) * m <= block and _goes_on(waves[i], rows):
-                times += 1
+            first = i
+            most = min(len(waves), first + block // m - 1)
+            while i < most and _goes_on(waves[i], rows):
                 i += 1
+            times += i - first
         if fresh is not None:
             a[fresh] = 0
         if isinstance(rows, slice):
@@ -103,11 +105,14 @@ def run_cell(
 
 def _goes_on(wave: Wave, rows: slice) -> bool:
     """Whether a wave steps the same rows again."""
-    if wave.fresh is not None:
+    again, size, fresh = wave
+    if fresh is not None:
         return False
-    if isinstance(wave.rows, slice):
-        return wave.rows == rows
-    return wave.size == 1 and rows.stop - rows.start == 1 and bool(wave.rows[0] == rows.start)
+    if again is rows:
+        return True
+    if isinstance(again, slice):
+        return again == rows
+    return size == 1 and rows.stop - rows.start == 1 and bool(again[0] == rows.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +150,7 @@ class Stage:
 
     def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
         """One step of n rows: h (n, H) and the new states (n, S)."""
-        return self.cell.kernel.step(self.feed(x), a, self.table)
+        return self.cell.kernel.step(self.feed(x) if self.front else x, a, self.table)
 
 
 @dataclass(frozen=True, eq=False)
