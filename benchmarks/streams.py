@@ -50,17 +50,15 @@ def rate(
 @contextmanager
 def started(name: str, folder: Path) -> Iterator[harness.Runner]:
     """A runner of tests.runners.harness; services write their logs into ``folder``."""
-    if name == "FnApiRunner":
-        yield harness.fn_api()
-    elif name == "BundleBasedDirectRunner":
-        yield harness.bundle_based()
+    if name in harness.LOCAL:
+        yield harness.LOCAL[name]()
     elif name == "Prism":
         with services.prism(folder) as (service, port):
             yield harness.portable(name, service, port)
     else:
-        streaming = {"streaming": True} if name == "FlinkStreaming" else {}
+        options = harness.STREAMING if name == "FlinkStreaming" else harness.FLINK
         with services.flink(folder) as (service, port):
-            yield harness.portable(name, service, port, **streaming, **harness.FLINK)
+            yield harness.portable(name, service, port, **options)
 
 
 def rate_once_created(

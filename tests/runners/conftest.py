@@ -1,14 +1,23 @@
 """Starts each runner once per session; a test that takes `runner` runs on every one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.runners import harness, services
+from tests.runners import cluster, harness, services
 from tests.runners.harness import Runner
 from tests.runners.services import Service
+
+# The fixture behind each runner that is a service, and the options of its pipelines.
+SERVICES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Prism": ("prism", {}),
+    "FlinkStreaming": ("flink", harness.STREAMING),
+    "FlinkCheckpoints": ("flink", {**harness.STREAMING, **harness.CHECKPOINTS}),
+    "FlinkCluster": ("flink_cluster", {**harness.STREAMING, **harness.CHECKPOINTS}),
+    "FlinkBatch": ("flink", harness.FLINK),
+}
 
 
 @pytest.fixture(scope="session", params=harness.ALL)
@@ -17,21 +26,10 @@ def runner(request: pytest.FixtureRequest) -> Runner:
 
     For fewer: ``@pytest.mark.parametrize("runner", harness.UNBOUNDED, indirect=True)``.
     """
-    make: dict[str, Callable[[], Runner]] = {
-        "FnApiRunner": harness.fn_api,
-        "BundleBasedDirectRunner": harness.bundle_based,
-        "Prism": lambda: harness.portable("Prism", *request.getfixturevalue("prism")),
-        "FlinkStreaming": lambda: harness.portable(
-            "FlinkStreaming",
-            *request.getfixturevalue("flink"),
-            streaming=True,
-            **harness.FLINK,
-        ),
-        "FlinkBatch": lambda: harness.portable(
-            "FlinkBatch", *request.getfixturevalue("flink"), **harness.FLINK
-        ),
-    }
-    return make[request.param]()
+    if request.param not in SERVICES:
+        return harness.LOCAL[request.param]()
+    service, options = SERVICES[request.param]
+    return harness.portable(request.param, *request.getfixturevalue(service), **options)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +49,13 @@ def prism(service_logs: Path) -> Iterator[tuple[Service, int]]:
 def flink(service_logs: Path) -> Iterator[tuple[Service, int]]:
     """A running Flink, embedded in its job server, and its job port."""
     with services.flink(service_logs) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def flink_cluster(service_logs: Path) -> Iterator[tuple[Service, int]]:
+    """A job server whose jobs run on a JobManager and a TaskManager of their own, and its port."""
+    with cluster.started(service_logs / "cluster") as running, running.job_server() as started:
         yield started
 
 

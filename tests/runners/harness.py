@@ -20,14 +20,24 @@ from apache_beam.runners.runner import PipelineRunner
 
 from tests.runners.services import Service
 
-ALL = ["FnApiRunner", "BundleBasedDirectRunner", "Prism", "FlinkStreaming", "FlinkBatch"]
-UNBOUNDED = ALL[:-1]
+# Flink embedded in its job server, the same with checkpoints, and a cluster with checkpoints.
+FLINK_UNBOUNDED = ["FlinkStreaming", "FlinkCheckpoints", "FlinkCluster"]
+UNBOUNDED = ["FnApiRunner", "BundleBasedDirectRunner", "Prism", *FLINK_UNBOUNDED]
+ALL = [*UNBOUNDED, "FlinkBatch"]
 # Elsewhere event-time timers of unbounded pipelines do not wait for the watermark.
-TIMERS = ["BundleBasedDirectRunner", "Prism", "FlinkStreaming"]
+TIMERS = UNBOUNDED[1:]
 
 # One subtask, so that no repartitioning loses the order of a key's events; no retries, so
 # that a failed pipeline fails at once.
 FLINK: dict[str, Any] = {"parallelism": 1, "number_of_execution_retries": 0}
+STREAMING: dict[str, Any] = {"streaming": True, **FLINK}
+CHECKPOINTS: dict[str, Any] = {
+    "checkpointing_interval": 200,  # milliseconds; a test takes about 2 s
+    # Without it Flink loses what a bundle holds when a checkpoint comes.
+    "finish_bundle_before_checkpointing": True,
+    # Without it Flink waits for ever behind a bounded source, since it may be asked to restore.
+    "shutdown_sources_after_idle_ms": 0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +62,11 @@ class Runner:
     def unbounded(self) -> bool:
         """Whether it runs unbounded pipelines."""
         return self.name in UNBOUNDED
+
+    @property
+    def flink(self) -> bool:
+        """Whether it is Flink with unbounded pipelines, whose bundles its options cut."""
+        return self.name in FLINK_UNBOUNDED
 
     @property
     def timers(self) -> bool:
@@ -170,6 +185,9 @@ def fn_api() -> Runner:
 def bundle_based() -> Runner:
     """Beam's older local runner; TestStream, but no splittable DoFn."""
     return Runner("BundleBasedDirectRunner", BundleBasedDirectRunner)
+
+
+LOCAL = {"FnApiRunner": fn_api, "BundleBasedDirectRunner": bundle_based}
 
 
 def portable(name: str, service: Service, port: int, **options: Any) -> Runner:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.runners import install
 
+JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 JAVA_OPENS = ("java.util", "java.lang", "java.nio", "java.time")
 
 
@@ -98,6 +99,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def java(*options: str) -> list[str]:
+    """The command of a JVM that has Flink's classes; the main class and its arguments follow."""
+    quiet = [
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.log.org.apache.beam.runners.jobsubmission=info",
+    ]
+    opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in JAVA_OPENS]
+    return ["java", *options, *quiet, *opens, "-cp", f"{_installed(install.flink())}{os.sep}*"]
+
+
 @contextlib.contextmanager
 def prism(folder: Path) -> Iterator[tuple[Service, int]]:
     """A running Prism, and the port of its job service."""
@@ -109,31 +120,30 @@ def prism(folder: Path) -> Iterator[tuple[Service, int]]:
 
 
 @contextlib.contextmanager
-def flink(folder: Path, master: str = "[local]") -> Iterator[tuple[Service, int]]:
-    """A running Flink job server, and its port.
+def flink(folder: Path) -> Iterator[tuple[Service, int]]:
+    """A running Flink, embedded in its job server, and the server's port."""
+    with job_server(
+        "flink", [*java("-Xmx2g"), JOB_SERVER], ["--flink-master", "[local]"], folder
+    ) as started:
+        yield started
 
-    `master` is "[local]" for a Flink inside the server, or HOST:PORT of a cluster's REST end.
+
+@contextlib.contextmanager
+def job_server(
+    name: str, command: list[str], options: list[str], folder: Path
+) -> Iterator[tuple[Service, int]]:
+    """A running job server of Beam for Flink, and its port.
+
+    Args:
+        name: the stem of its log's file name.
+        command: what starts it; its options follow.
+        options: where its jobs run.
+        folder: where it writes.
     """
-    port, artifacts = free_port(), free_port()
-    quiet = [
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        "-Dorg.slf4j.simpleLogger.log.org.apache.beam.runners.jobsubmission=info",
-    ]
-    opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in JAVA_OPENS]
-    driver = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-    ports = ["--job-port", str(port), "--artifact-port", str(artifacts), "--expansion-port", "-1"]
-    command = [
-        "java",
-        "-Xmx2g",
-        *quiet,
-        *opens,
-        "-cp",
-        f"{_installed(install.flink())}{os.sep}*",
-        driver,
-    ]
+    port = free_port()
+    ports = ["--job-port", str(port), "--artifact-port", str(free_port()), "--expansion-port", "-1"]
     staging = ["--artifacts-dir", str(folder / "artifacts")]
-    master_option = ["--flink-master", master]
-    service = Service("flink", [*command, *ports, *staging, *master_option], folder)
+    service = Service(name, [*command, *ports, *staging, *options], folder)
     with _stopped(service):
         service.wait_for_line("Job server now running")
         yield service, port

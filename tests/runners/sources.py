@@ -44,7 +44,7 @@ def replay(
     FnApiRunner, unbounded           one bundle per chunk, in order
     BundleBasedDirectRunner          one bundle per chunk, in order; unbounded only
     Prism, unbounded                 one bundle per chunk, in order
-    FlinkStreaming                   chunks only move the watermark: cut by the options,
+    Flink, unbounded                 chunks only move the watermark: cut by the options,
                                      every `max_bundle_size=n` elements exactly, and every
                                      `max_bundle_time_mills=m` by the clock
     FnApiRunner, Prism, bounded      one bundle of everything

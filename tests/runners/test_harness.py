@@ -127,14 +127,13 @@ def test_event_time_timers_wait_for_the_watermark(runner: Runner) -> None:
     assert sorted(row[1] for row in rows) == [7.0, 18.0, 24.0]
 
 
-@pytest.mark.parametrize("runner", ["FlinkStreaming"], indirect=True)
+@pytest.mark.parametrize("runner", harness.FLINK_UNBOUNDED[1:], indirect=True)
 def test_checkpoints_lose_nothing(runner: Runner) -> None:
     chunks = _events(200)
     sums = runner.collect(
         lambda pipeline: pipeline | replay(chunks) | beam.ParDo(RunningSum()),
         max_bundle_size=50,
         checkpointing_interval=100,
-        finish_bundle_before_checkpointing=True,
     )
     total = {key: sum(v for c in chunks for k, v, _ in c if k == key) for key in ("k0", "k1", "k2")}
     assert {key: max(t for k, t in sums if k == key) for key in total} == total

@@ -109,15 +109,19 @@ def test_unbounded_gives_one_bundle_per_chunk(runner: Runner) -> None:
     assert _per_key(keyed) == _given(chunks)
 
 
-@pytest.mark.parametrize("runner", ["FlinkStreaming"], indirect=True)
+@pytest.mark.parametrize("runner", harness.FLINK_UNBOUNDED, indirect=True)
 @pytest.mark.parametrize("size", [1, 7])
-def test_flink_cuts_by_its_options(runner: Runner, size: int) -> None:
+def test_flink_cuts_by_its_options_and_at_checkpoints(runner: Runner, size: int) -> None:
     chunks = _chunks(SIZES)
-    fused, keyed = _bundles(runner, chunks, max_bundle_size=size)
+    fused, keyed = _bundles(runner, chunks, max_bundle_size=size, max_bundle_time_mills=60_000)
     total = sum(SIZES)
-    expected = [size] * (total // size) + [total % size] * (total % size > 0)
-    assert [len(bundle) for bundle in fused] == expected
-    assert [len(bundle) for bundle in keyed] == expected
+    for bundles in (fused, keyed):
+        sizes = [len(bundle) for bundle in bundles]
+        if runner.name == "FlinkStreaming":
+            assert sizes == [size] * (total // size) + [total % size] * (total % size > 0)
+        else:  # a checkpoint ends a bundle too
+            assert max(sizes) == size
+            assert sum(sizes) == total
     assert _per_key(keyed) == _given(chunks)
 
 
@@ -147,7 +151,7 @@ def test_bounded_gives_everything(runner: Runner) -> None:
     assert sorted(v for b in keyed for _, v, _ in b) == list(range(sum(SIZES)))
 
 
-@pytest.mark.parametrize("runner", ["Prism", "FlinkStreaming"], indirect=True)
+@pytest.mark.parametrize("runner", ["Prism", *harness.FLINK_UNBOUNDED], indirect=True)
 def test_given_watermarks_make_events_late(runner: Runner) -> None:
     chunks = [[("k", 1, 0.0), ("k", 2, 11.0)], [("k", 3, 1.0), ("k", 4, 12.0)]]
 

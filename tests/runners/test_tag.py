@@ -326,4 +326,4 @@ def test_late_events_leave_on_their_own_output(runner: Runner) -> None:
     assert by_step(answers) == expected(net, [e for e in events if (e[0], e[2]) not in late])
     behind = {(key, event[2]) for key, event in held.items()}
     # Flink fires no timer before its bundle ends, so that there all are still in time.
-    assert late == (set() if runner.name == "FlinkStreaming" else behind)
+    assert late == (set() if runner.flink else behind)
