@@ -53,8 +53,8 @@ def _stepped(log: list[bytes], packed: Packed) -> None:
             pass
         stepper.write(shard)
         stepper.due(shard)
-        stepper.close(shard, 10)
-        stepper.close(shard, None)
+        list(stepper.close(shard, 10))
+        list(stepper.close(shard, None))
     stepper.write(shard)
 
 

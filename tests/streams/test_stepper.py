@@ -257,7 +257,7 @@ def test_the_state_of_another_lookahead_is_refused(lookahead: int) -> None:
     shard = Shard(0)
     other.load(shard, job.logs[0])
     with pytest.raises(StateError, match=r"stream 'a': 2 events wait .* expected 1: its state"):
-        other.close(shard, None)
+        list(other.close(shard, None))
 
 
 @pytest.mark.parametrize("x", [[10], [[1.0]], [-1]], ids=str)
