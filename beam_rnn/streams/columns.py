@@ -97,7 +97,10 @@ class _Reader:
         for axis in shape:
             count *= axis
         self._need(count * dtype.itemsize)
-        array = np.frombuffer(self.data, dtype, count, self.at).reshape(shape)
+        try:
+            array = np.frombuffer(self.data, dtype, count, self.at).reshape(shape)
+        except ValueError as error:  # an axis beyond what NumPy counts, beside one of 0
+            raise StateError(f"column {self.name!r} of shape {shape}: {error}") from None
         self.at += array.nbytes
         return array
 
