@@ -13,9 +13,10 @@ import pytest
 from beam_rnn import Network
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
+from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.state import Block, Tag
+from beam_rnn.streams.state import VERSION, Block, Tag
 from beam_rnn.streams.stepper import Stepper
 from tests.streams.test_feeding import TEXT
 from tests.weights import exact
@@ -49,8 +50,17 @@ def same_bits(a: np.ndarray, expected: list[list[float]]) -> None:
     assert a.tolist() == np.array(expected, np.float32).tolist()
 
 
-def test_v1_bare() -> None:
-    read = block("v1_bare", exact.vectors(), 1)
+ALL = pytest.mark.parametrize("version", ["v1", "v2"])
+
+
+def test_every_version_has_its_files() -> None:
+    found = {path.name.split("_")[1] for path in GOLDEN.glob("state_*.bin")}
+    assert found == {f"v{version + 1}" for version in range(VERSION)}
+
+
+@ALL
+def test_bare(version: str) -> None:
+    read = block(f"{version}_bare", exact.vectors(), 1)
     assert columns(read) == {
         "serial": 1,
         "streams": [b"a", b"b"],
@@ -65,15 +75,17 @@ def test_v1_bare() -> None:
     same_bits(read.a, [[0.6158447, 0, 0.1998291], [0.73046875, 0, 0]])
 
 
-def test_v1_vectors_wait_for_their_answer() -> None:
-    read = block("v1_vectors", exact.vectors(), 7)
+@ALL
+def test_vectors_wait_for_their_answer(version: str) -> None:
+    read = block(f"{version}_vectors", exact.vectors(), 7)
     assert (read.streams, read.steps.tolist()) == ([b"a", b"b"], [2, 1])
     ((a, x), (b, z)) = (events[0] for events in waiting(read, VECTORS))
     assert (a, x.tolist(), b, z.tolist()) == (9, [1, 1], 7, [0.25, 2])
 
 
-def test_v1_label_pending_tagged_and_ended() -> None:
-    first, second = (block(f"v1_words_{i}", exact.words(), 32) for i in (1, 2))
+@ALL
+def test_label_pending_tagged_and_ended(version: str) -> None:
+    first, second = (block(f"{version}_words_{i}", exact.words(), 32) for i in (1, 2))
     assert columns(first) == {
         "serial": 1,
         "streams": [b"ann", b"bob", "é".encode()],
@@ -106,28 +118,79 @@ def test_v1_label_pending_tagged_and_ended() -> None:
     assert waiting(second, NUMBERS) == [[(4_000_000, 2)], [(4_000_000, 1)]]
 
 
-def test_v1_memory_of_a_feature() -> None:
-    read = block("v1_memory", exact.words(), 32)
+@ALL
+def test_memory_of_a_feature(version: str) -> None:
+    read = block(f"{version}_memory", exact.words(), 32)
     assert read.streams == [b"ann", b"bob", b"cy"]
     assert read.memory == [b"5", b"4", b""]
     assert read.steps.tolist() == [2, 0, 2]
     assert waiting(read, TEXT) == [[(3, "34")], [], [(4, "11")]]
 
 
+def test_v1_has_no_numbers() -> None:
+    read = block("v1_words_1", exact.words(), 32)
+    assert (read.next.tolist(), read.told.tolist()) == ([0, 0, 0], [-1, -1, -1])
+    assert (read.missed, read.held) == ([b"", b"", b""], [])
+
+
+def test_v2_skipped_numbers() -> None:
+    read = block("v2_skipped", exact.words(), 32)
+    assert (read.streams, read.next.tolist()) == ([b"ann", b"bob"], [7, 1])
+    assert [np.frombuffer(m, "<i8").tolist() for m in read.missed] == [[2, 2, 4, 5], []]
+
+
+def test_v2_events_behind_a_gap() -> None:
+    blocks = [block(f"v2_waiting_{i}", exact.words(), 32) for i in (1, 2)]
+    for read in blocks:
+        assert (read.next.tolist(), read.told.tolist()) == ([2, 1], [2, -1])
+    packs = [Packed.decode(data, NUMBERS.decode_values) for b in blocks for data in b.held]
+    events = [
+        (pack.streams[stream], *event)
+        for pack in packs
+        for stream, *event in zip(pack.stream, pack.time, pack.x, pack.seq, strict=True)
+    ]
+    assert events == [
+        (b"ann", 1003, 2, 3),
+        (b"ann", 1002, 5, 4),
+        (b"ann", 1003, 3, 6),
+        (b"bob", 2000, 2, 2),
+    ]
+
+
+def test_v2_goes_on_when_gaps_are_filled() -> None:
+    net = exact.words()
+    numbers = Numbers(int, 0, None, "wait", 10)
+    stepper = Stepper(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1, numbers=numbers)
+    shard = Shard(0)
+    stepper.load(shard, [golden("v2_waiting_2"), golden("v2_waiting_1")])
+    three = np.zeros(3, np.int64)
+    pack = Packed(
+        [b"ann"], three, three, three > 0, np.array([1, 5, 0]), None, seq=three + [2, 5, 7]
+    )
+    stepper.receive(shard, pack)
+    (said,) = stepper.settle()
+    assert said.names == ["ann"]
+    assert said.input == [4, 1, 2, 5, 5, 3]
+    y, _ = net.unroll([1, 4, 1, 2, 5, 5, 3, 0])
+    assert said.label.tolist() == y[2:].argmax(axis=1).tolist()
+    np.testing.assert_allclose(said.score, y[2:].max(axis=1), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
-    ("log", "shards", "earlier"),
+    ("log", "earlier"),
     [
-        (["v1_words_1"], 32, {"ann": [1, 4, 5], "bob": [2], "é": [3]}),
-        (["v1_words_2", "v1_words_1"], 32, {"ann": [1, 4, 5, 2], "cy": [1], "é": [3]}),
+        (["words_1"], {"ann": [1, 4, 5], "bob": [2], "é": [3]}),
+        (["words_2", "words_1"], {"ann": [1, 4, 5, 2], "cy": [1], "é": [3]}),
     ],
     ids=["one block", "two blocks"],
 )
-def test_streams_go_on(log: list[str], shards: int, earlier: dict[str, list[int]]) -> None:
+@ALL
+def test_streams_go_on(version: str, log: list[str], earlier: dict[str, list[int]]) -> None:
     """Each stream steps 3 and 1 and ends; "bob", where it had ended, begins anew."""
     net = exact.words()
-    stepper = Stepper(net, shards, NUMBERS, emit=Emit.of("each"), lookahead=1)
+    stepper = Stepper(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1)
     shard = Shard(0)
-    stepper.load(shard, map(golden, log))
+    stepper.load(shard, [golden(f"{version}_{name}") for name in log])
     assert set(shard.rows) == {stream.encode() for stream in earlier}
     streams = ["ann", "bob", "cy", "é"]
     n = len(streams)
