@@ -11,7 +11,9 @@ CLI = ["rich>=13", "typer>=0.12"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
-TRAIN = ["jax>=0.4.30", "optax>=0.2.2"]
+# What the applications read and draw.
+APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8"})
+TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DEV = [
@@ -36,6 +38,7 @@ setup(
     package_data={"beam_rnn": ["py.typed"]},
     install_requires=["apache-beam>=2.77,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
     extras_require={
+        "apps": APPS,
         "cli": CLI,
         "onnx": ONNX,
         "keras": KERAS,
@@ -44,7 +47,7 @@ setup(
         "audio": AUDIO,
         "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *CLI, *ONNX, *KERAS, *AUDIO, *TRAIN}),
+        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *TRAIN}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

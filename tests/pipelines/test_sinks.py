@@ -1,6 +1,7 @@
 """Sinks: complete files only, one schema, nothing lost."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -20,7 +21,7 @@ WORDS = [
 def run(folder: Path, *, local: bool) -> None:
     with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
         words = pipeline | beam.Create(WORDS).with_output_types(sinks.Word)
-        words | sinks.WriteWords(str(folder / "words"), local)
+        words | sinks.WriteRows(sinks.Word, str(folder / "words"), local)
         failed = [
             pipeline | f"Failed{i}" >> beam.Create([Failed("é", f"reason {i}", "{")])
             for i in range(2)
@@ -51,7 +52,9 @@ def test_what_is_written_is_what_came(tmp_path: Path, local: bool) -> None:
 
 
 def test_a_batch_that_is_written_again_is_the_same_file(tmp_path: Path) -> None:
-    write = sinks._WriteBatches(str(tmp_path / "new" / "part-"), ".parquet", sinks._parquet)
+    write = sinks._WriteBatches(
+        str(tmp_path / "new" / "part-"), ".parquet", partial(sinks._parquet, sinks.SCHEMA)
+    )
     for words in (WORDS[:5], WORDS[:5], WORDS[5:9]):
         write.process((0, words))
     (part,) = sinks.read_parts(tmp_path / "new")  # in order, whichever file came first
@@ -73,7 +76,7 @@ def test_parts_get_the_next_free_number(tmp_path: Path) -> None:
 def test_a_part_is_closed_when_it_is_full_or_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = sinks._WriteParts(str(tmp_path))
+    writer = sinks._WriteParts(str(tmp_path), sinks.SCHEMA)
     writer.setup()
     monkeypatch.setattr(sinks, "ROWS_IN_FILE", 10)
     for word in WORDS[:9]:

@@ -1,0 +1,92 @@
+"""Splice sites: each GT and AG of a read with the 30 bases on either side, classified."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import TaggedOutput
+
+import beam_rnn as rnn
+from beam_rnn.features import SpliceWindow
+from beam_rnn.features.dna import encode
+from pipelines import sinks
+from pipelines.events import Event, Failed
+from pipelines.genes import write_gff
+
+FILE = "sites.gff3"
+TYPES = {"donor": "five_prime_cis_splice_site", "acceptor": "three_prime_cis_splice_site"}
+SURE = 0.99  # of what is written to the GFF3 file: most GT and AG are no site
+_HALF = SpliceWindow.bases // 2
+_FAILED = "failed"
+
+
+class Site(NamedTuple):
+    """A row of the output: one place. ``time`` is in microseconds since 1970."""
+
+    stream: str
+    time: int
+    place: int  # bases before the boundary between exon and intron
+    label: str  # donor, acceptor or none
+    score: float
+
+
+def windows(text: str) -> Iterator[tuple[int, str]]:
+    """(bases before it, 60 bases around it) of each boundary before a GT or after an AG."""
+    text = text.upper().replace("U", "T")
+    for place in range(_HALF, len(text) - _HALF + 1):
+        if text[place : place + 2] == "GT" or text[place - 2 : place] == "AG":
+            yield place, text[place - _HALF : place + _HALF]
+
+
+class _Windows(beam.DoFn):
+    """Event -> ((stream, place), window); Failed on its own output."""
+
+    def process(self, event: Event) -> Iterator[Any]:
+        text = "".join(event.text.split())
+        try:
+            encode(text)
+            if 0 < len(text) < SpliceWindow.bases:
+                raise ValueError(f"a read of {len(text)} bases, expected {SpliceWindow.bases}")
+        except ValueError as error:
+            yield TaggedOutput(_FAILED, Failed(event.stream, str(error), event.text))
+            return
+        for place, window in windows(text):
+            yield f"{event.stream}\t{place}", window
+
+
+def find(events: Any, model: str) -> tuple[Any, tuple[Any, ...]]:
+    """Adds the search to a pipeline: PCollection[Event] -> PCollection[Site], failed inputs."""
+    found = events | "Windows" >> beam.ParDo(_Windows()).with_outputs(_FAILED, main="windows")
+    cut = found["windows"]
+    cut.element_type = beam.typehints.Tuple[str, str]
+    sites = cut | "Classify" >> rnn.Classify(model, x=SpliceWindow(), end=_whole)
+    rows = sites | "Sites" >> beam.Map(_as_site).with_output_types(Site)
+    return rows, (events.failed, found[_FAILED])
+
+
+def _whole(window: str) -> bool:
+    return True
+
+
+def _as_site(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> Site:
+    stream, _, place = classified[0].rpartition("\t")
+    answer = classified[1]
+    return Site(stream, time.micros, int(place), answer.label, float(answer.score))
+
+
+def finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+    """Writes the sure sites as GFF3; says how many there are."""
+    parts = list(sinks.read_parts(output / "sites", sinks.schema_of(Site)))
+    rows = pa.concat_tables(parts).to_pylist() if parts else []
+    sure = [row for row in rows if row["label"] in TYPES and row["score"] >= SURE]
+    lines = []
+    for row in sorted(sure, key=lambda row: (row["stream"], row["place"])):
+        first = row["place"] + 1 if row["label"] == "donor" else row["place"] - 1  # GT, AG
+        where = [str(first), str(first + 1), f"{row['score']:.3f}", "+", "."]
+        columns = [row["stream"], "beam_rnn", TYPES[row["label"]], *where]
+        lines.append("\t".join([*columns, f"ID=site{len(lines) + 1}"]))
+    write_gff(output / FILE, lines)
+    return [f"{len(rows):,} places with GT or AG, {len(sure):,} sure sites"]
