@@ -12,13 +12,17 @@ from beam_rnn.nn import CRF as CRF
 from beam_rnn.nn import GRU as GRU
 from beam_rnn.nn import LSTM as LSTM
 from beam_rnn.nn import RNN as RNN
+from beam_rnn.nn import Activation as Activation
 from beam_rnn.nn import Additive as Additive
 from beam_rnn.nn import Bidirectional as Bidirectional
 from beam_rnn.nn import Columns as Columns
+from beam_rnn.nn import Context as Context
 from beam_rnn.nn import Conv1d as Conv1d
 from beam_rnn.nn import Dense as Dense
 from beam_rnn.nn import Embedding as Embedding
 from beam_rnn.nn import EncoderDecoder as EncoderDecoder
+from beam_rnn.nn import Flatten as Flatten
+from beam_rnn.nn import Magnitude as Magnitude
 from beam_rnn.nn import MaxPool as MaxPool
 from beam_rnn.nn import Multiplicative as Multiplicative
 from beam_rnn.nn import Network as Network

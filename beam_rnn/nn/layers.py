@@ -1,4 +1,4 @@
-"""Layers without a state: embedding, dense, activations, convolution, columns."""
+"""Layers without a state: embedding, dense, activations, columns."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ ACTIVATIONS: dict[str, Callable[[Floats], None]] = {
 }
 
 
-def _check_activation(layer: Frozen, activation: str | None) -> None:
+def check_activation(layer: Frozen, activation: str | None) -> None:
+    """Raises ModelError, by the name of the layer, where the activation is not known."""
     if activation is not None and activation not in ACTIVATIONS:
         raise ModelError(
             f"{type(layer).__name__}.activation is {activation!r}, expected None or one of "
@@ -116,7 +117,7 @@ class Dense(Frozen):
     def __post_init__(self) -> None:
         C, _ = self._freeze("W_y", ("C", "H"))
         self._freeze("b_y", (C,))
-        _check_activation(self, self.activation)
+        check_activation(self, self.activation)
 
     @property
     def in_shape(self) -> Shape:
@@ -143,64 +144,30 @@ class Dense(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Conv1d(Frozen):
-    """A convolution over positions with zero padding: (n, L, D) -> (n, L, F).
+class Activation(Frozen):
+    """g alone, of any shape.
 
     Attributes:
-      W: (F, k, D) filters, k odd.
-      b: (F,) bias.
-      activation: None, "softmax", "sigmoid", "tanh" or "relu".
+      name: "softmax" (over the last axis), "sigmoid", "tanh" or "relu".
 
     Raises:
-      ModelError: an array has the wrong shape, k is even, or the activation is not known.
+      ModelError: the activation is not known.
     """
 
-    W: Floats
-    b: Floats
-    activation: str | None = None
+    name: str
 
     def __post_init__(self) -> None:
-        F, k, _ = self._freeze("W", ("F", "k", "D"))
-        self._freeze("b", (F,))
-        if k % 2 == 0:
-            raise ModelError(f"Conv1d.W has {k} positions, expected an odd number")
-        _check_activation(self, self.activation)
+        if self.name not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ModelError(f"Activation.name is {self.name!r}, expected one of {known}")
 
     def out_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 2 or shape[1] != self.W.shape[2]:
-            raise ModelError(
-                f"Conv1d.W takes (L, {self.W.shape[2]}) features, the layer before gives {shape}"
-            )
-        return (shape[0], self.W.shape[0])
-
-    @cached_property
-    def _product(self) -> Product:
-        return Product(self.W.reshape(len(self.W), -1))
+        return shape
 
     def apply(self, x: NDArray[Any]) -> Floats:
-        n, L, D = x.shape
-        k = self.W.shape[1]
-        padded = np.zeros((n, L + k - 1, D), np.float32)
-        padded[:, k // 2 : k // 2 + L] = x
-        windows = np.concatenate([padded[:, i : i + L] for i in range(k)], axis=2)
-        y = self._product(windows.reshape(n * L, k * D))
-        y += self.b
-        if self.activation:
-            ACTIVATIONS[self.activation](y)
-        return y.reshape(n, L, len(self.W))
-
-
-@dataclass(frozen=True, eq=False)
-class MaxPool(Frozen):
-    """The largest value over all positions: (n, L, F) -> (n, F)."""
-
-    def out_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 2:
-            raise ModelError(f"MaxPool takes (L, F) features, the layer before gives {shape}")
-        return shape[1:]
-
-    def apply(self, x: NDArray[Any]) -> Floats:
-        return np.ascontiguousarray(x.max(axis=1), np.float32)
+        y = np.array(x, np.float32)
+        ACTIVATIONS[self.name](y)
+        return y
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from beam_rnn.errors import InputError, ModelError
 from beam_rnn.nn.cells import RNN, Cell
+from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
-from beam_rnn.nn.sequences import CRF, Bidirectional, Stage, Wave, run_cell
+from beam_rnn.nn.sequences import CRF, Bidirectional, Stage, Wave
 
 _FLOAT = np.dtype(np.float32)
 
@@ -104,7 +105,7 @@ class Network(Frozen):
     @cached_property
     def state_size(self) -> int:
         """Floats in the state row of a stream."""
-        return sum(layer.state_size for layer in self.layers if isinstance(layer, Cell))
+        return sum(layer.state_size for layer in self.layers if isinstance(layer, Cell | Context))
 
     @cached_property
     def causal(self) -> bool:
@@ -247,9 +248,9 @@ class Network(Frozen):
         for layer in self.layers:
             if T == 0 or B == 0:
                 return np.zeros((0, self.output_size), np.float32)
-            if isinstance(layer, Cell):
+            if isinstance(layer, Cell | Context):
                 a = np.zeros((B, layer.state_size), np.float32)
-                x = run_cell(layer, x, a, [Wave(slice(0, B), B)] * T)
+                x = Stage((), layer).run(x, a, [Wave(slice(0, B), B)] * T)
             elif isinstance(layer, Bidirectional | CRF):
                 x = layer.over(x.reshape(T, B, -1)).reshape(T * B, -1)
             else:
@@ -260,11 +261,11 @@ class Network(Frozen):
 
     @cached_property
     def _stages(self) -> tuple[list[Stage], list[Any]]:
-        """The cells, each with the stateless layers before it, and the layers after the last."""
+        """What has a state, each with the layers before it, and the layers after the last."""
         stages: list[Stage] = []
         front: list[Any] = []
         for layer in self.layers:
-            if isinstance(layer, Cell):
+            if isinstance(layer, Cell | Context):
                 stages.append(Stage(tuple(front), layer))
                 front = []
             else:
@@ -286,7 +287,7 @@ class Network(Frozen):
         for stage in self._stages[0]:
             part = a[:, offset : offset + stage.cell.state_size]
             offset += stage.cell.state_size
-            x = run_cell(stage.cell, stage.feed(x), part, waves, stage.table)
+            x = stage.run(x, part, waves)
         return x
 
     def head(self, h: NDArray[Any]) -> Floats:
@@ -298,9 +299,11 @@ class Network(Frozen):
     def readout(self, a: Floats) -> Floats:
         """y of the step that led to the states ``a`` (n, S): (n, C)."""
         stages = self._stages[0]
-        if not stages:
-            raise ModelError("a network without a cell cannot answer from its state")
-        last = stages[-1].cell
+        last = stages[-1].cell if stages else None
+        if not isinstance(last, Cell):
+            raise ModelError(
+                "a network without a cell behind all others cannot answer from its state"
+            )
         start = self.state_size - last.state_size
         return self.head(np.ascontiguousarray(a[:, start : start + last.hidden_size]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
+from dataclasses import Field, field
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,19 @@ from beam_rnn.errors import ModelError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+def later(default: Any) -> Any:
+    """A field that came after the first release: at its default, models are as they were before.
+
+    Files do not name it, and the fingerprint does not know it.
+    """
+    return field(default=default, metadata={"later": True})
+
+
+def is_later(part: Field[Any]) -> bool:
+    """Whether a field was made by ``later``."""
+    return "later" in part.metadata
 
 
 class Frozen:
@@ -78,7 +92,9 @@ def _digest(digest: Any, value: Any) -> None:
     elif dataclasses.is_dataclass(value):
         digest.update(type(value).__name__.encode())
         for part in dataclasses.fields(value):
-            _digest(digest, getattr(value, part.name))
+            inner = getattr(value, part.name)
+            if not is_later(part) or inner != part.default:
+                _digest(digest, inner)
     elif isinstance(value, Iterable) and not isinstance(value, str):
         digest.update(b"(")
         for part in value:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from beam_rnn.errors import InputError, ModelError
 from beam_rnn.nn.attention import Attention, Memory
 from beam_rnn.nn.beam import Hypothesis, Said, Search, Step, search
+from beam_rnn.nn.cells import Cell
 from beam_rnn.nn.decode import check_generator, log_probabilities
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.nn.layers import Layer
@@ -100,7 +101,7 @@ class EncoderDecoder(Frozen):
                 )
             if layer.query != "state":
                 continue
-            if cell is None:
+            if not isinstance(cell, Cell):
                 raise ModelError(f'{name} has query="state", but no cell comes behind it')
             if cell.hidden_size != layer.query_size:
                 raise ModelError(
@@ -292,9 +293,10 @@ def decoder_step(
         offset = part.stop
         before = a[:, part]
         if stage.table is None:
-            x = through(stage.front, x, before[:, : stage.cell.hidden_size])
+            h = before[:, : stage.cell.hidden_size] if isinstance(stage.cell, Cell) else None
+            x = through(stage.front, x, h)
         else:
             place += len(stage.front)
         place += 1
-        x, after[:, part] = stage.cell.kernel.step(x, before, stage.table)
+        x, after[:, part] = stage.step_fed(x, before)
     return through(tail, x, None), after, reads

@@ -11,6 +11,7 @@ import numpy as np
 
 from beam_rnn.errors import ModelError
 from beam_rnn.nn.cells import Cell
+from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
@@ -117,15 +118,15 @@ def _goes_on(wave: Wave, rows: slice) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A cell with the stateless layers before it.
+    """A cell, or a Context, with the stateless layers before it.
 
     Attributes:
       front: those layers.
-      cell: the cell.
+      cell: what has a state.
     """
 
     front: Sequence[Layer]
-    cell: Cell
+    cell: Cell | Context
 
     @cached_property
     def table(self) -> Floats | None:
@@ -135,6 +136,8 @@ class Stage:
         the same bits as the product of gathered rows of E, without the product.
         """
         if len(self.front) != 1 or not isinstance(self.front[0], Embedding):
+            return None
+        if isinstance(self.cell, Context):
             return None
         kernel, E = self.cell.kernel, self.front[0].E
         if len(E) * kernel.gates * kernel.padded * 4 > _TABLE:
@@ -148,9 +151,22 @@ class Stage:
                 x = layer.apply(x)
         return x
 
+    def run(self, x: np.ndarray, a: Floats, waves: Sequence[Wave]) -> Floats:
+        """Steps through waves, ``a`` (R, S) in place; returns what comes out, in the order of x."""
+        if isinstance(self.cell, Context):
+            return self.cell.run(self.feed(x), a, waves)
+        return run_cell(self.cell, self.feed(x), a, waves, self.table)
+
     def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
         """One step of n rows: h (n, H) and the new states (n, S)."""
-        return self.cell.kernel.step(self.feed(x) if self.front else x, a, self.table)
+        return self.step_fed(self.feed(x) if self.front else x, a)
+
+    def step_fed(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
+        """``step`` of what ``feed`` gave."""
+        if isinstance(self.cell, Context):
+            after = a.copy()
+            return self.cell.run(x, after, [Wave(slice(0, len(a)), len(a))]), after
+        return self.cell.kernel.step(x, a, self.table)
 
 
 @dataclass(frozen=True, eq=False)

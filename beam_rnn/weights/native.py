@@ -19,6 +19,7 @@ tensors "encoder.layers.1.W_x", and besides:
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from typing import Any
 
 from beam_rnn import nn
 from beam_rnn.errors import WeightsError
+from beam_rnn.nn.parameters import is_later
 from beam_rnn.weights import files, tensors
 from beam_rnn.weights.arrays import Floats, build, floats, network
 
@@ -40,6 +42,10 @@ _ARRAYS: dict[type[Any], tuple[str, ...]] = {
     nn.Dense: ("W_y", "b_y"),
     nn.Conv1d: ("W", "b"),
     nn.MaxPool: (),
+    nn.Flatten: (),
+    nn.Magnitude: (),
+    nn.Activation: (),
+    nn.Context: (),
     nn.CRF: ("transitions", "start", "end"),
     nn.Additive: ("W_q", "W_k", "v", "b"),
     nn.Multiplicative: ("W_q", "b_q"),
@@ -48,9 +54,17 @@ _OPTIONS: dict[type[Any], dict[str, tuple[type, ...]]] = {
     nn.RNN: {"activation": (str,)},
     nn.GRU: {"reset_after": (bool,)},
     nn.Dense: {"activation": (str, type(None))},
-    nn.Conv1d: {"activation": (str, type(None))},
     nn.Additive: {"query": (str,)},
     nn.Multiplicative: {"query": (str,)},
+    nn.Conv1d: {
+        "activation": (str, type(None)),
+        "stride": (int,),
+        "padding": (list, tuple, type(None)),
+        "mode": (str,),
+        "dilation": (int,),
+    },
+    nn.Activation: {"name": (str,)},
+    nn.Context: {"size": (int,), "shape": (list, tuple)},
 }
 # Of an EncoderDecoder, and whether it may be null.
 _NUMBERS = {
@@ -208,7 +222,12 @@ def _describe(layer: Any, where: str, arrays: dict[str, Floats]) -> dict[str, An
         raise WeightsError(f"{where}: a layer of type {kind.__name__} cannot be saved")
     present = [field for field in _ARRAYS[kind] if getattr(layer, field) is not None]
     arrays.update({f"{where}.{field}": getattr(layer, field) for field in present})
-    options = {field: getattr(layer, field) for field in _OPTIONS.get(kind, {})}
+    later = _later(kind)
+    options = {
+        field: getattr(layer, field)
+        for field in _OPTIONS.get(kind, {})
+        if field not in later or getattr(layer, field) != later[field]
+    }
     return {"kind": kind.__name__, "arrays": present, **options}
 
 
@@ -230,8 +249,9 @@ def _restore(path: str, entry: Any, where: str, arrays: tensors.Arrays) -> Any:
         raise WeightsError(f"{path}: {where}: kind is {kind!r}, expected one of {known}")
     layer = _KINDS[kind]
     fields: dict[str, Any] = {}
+    later = _later(layer)
     for field, types in _OPTIONS.get(layer, {}).items():
-        fields[field] = entry.get(field)
+        fields[field] = entry.get(field, later.get(field))
         if not isinstance(fields[field], types):
             raise WeightsError(f"{path}: {where}: {field} is {fields[field]!r}: wrong type")
     names = entry.get("arrays")
@@ -247,6 +267,11 @@ def _restore(path: str, entry: Any, where: str, arrays: tensors.Arrays) -> Any:
         return build(path, where, layer, **fields)
     except TypeError:
         raise WeightsError(f"{path}: {where}: arrays {names!r} are not all of a {kind}") from None
+
+
+def _later(kind: type[Any]) -> dict[str, Any]:
+    """The options that files name only where they are not at their default."""
+    return {field.name: field.default for field in dataclasses.fields(kind) if is_later(field)}
 
 
 def _branches(path: str, entry: dict[str, Any], where: str, arrays: tensors.Arrays) -> Any:

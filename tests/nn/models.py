@@ -75,6 +75,17 @@ def networks() -> dict[str, nn.Network]:
                 dense,
             ]
         ),
+        "convolutions": nn.Network(
+            [
+                nn.Context(2, (3, 2)),
+                nn.Conv1d(normal(23, 4, 3, 2), normal(24, 4), "relu", 2, (1, 0), "reflect"),
+                nn.Magnitude(),
+                nn.Flatten(),
+                nn.Activation("tanh"),
+                cell("LSTM", 4, H),
+                dense,
+            ]
+        ),
         "tagger": nn.Network(
             [columns(), cell("LSTM", 10, H), dense],
             labels=["O", "B", "I"],

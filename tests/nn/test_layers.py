@@ -98,37 +98,20 @@ def test_activations_are_stable() -> None:
     np.testing.assert_array_equal(over("relu"), np.where(huge > 0, huge, 0))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=10)
-@given(
-    n=st.integers(0, 3),
-    L=st.integers(1, 8),
-    D=st.integers(1, 5),
-    F=st.integers(1, 6),
-    k=st.sampled_from([1, 3, 5, 7]),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_conv1d(activation: str | None, n: int, L: int, D: int, F: int, k: int, seed: int) -> None:
-    layer = nn.Conv1d(normal(seed, F, k, D), normal(seed + 1, F), activation)
-    x = normal(seed + 2, n, L, D, scale=1)
+@pytest.mark.parametrize("activation", ACTIVATIONS[1:])
+def test_an_activation_alone(activation: str) -> None:
+    x = normal(1, 4, 3, 5)
     kept = x.copy()
-    y = layer.apply(x)
-    assert y.dtype == np.float32
-    assert y.shape == (n, L, F)
-    assert layer.out_shape((L, D)) == (L, F)
-    for i in range(n):
-        np.testing.assert_allclose(y[i], textbook.convolved(layer, x[i]), atol=1e-5, rtol=0)
-        assert_same_bits(layer.apply(x[i : i + 1])[0], y[i])
+    layer = nn.Activation(activation)
+    expected = nn.Dense(np.eye(5), np.zeros(5), activation).apply(x)
+    assert_same_bits(layer.apply(x), expected)
     assert_same_bits(x, kept)
+    assert layer.out_shape((3, 5)) == (3, 5)
 
 
-def test_max_pool() -> None:
-    x = normal(1, 3, 6, 4) - 5  # all below zero: padding must not win
-    y = nn.MaxPool().apply(x)
-    expected = [[max(x[i, :, j]) for j in range(4)] for i in range(3)]
-    assert_same_bits(y, np.array(expected, np.float32))
-    assert y.flags.c_contiguous
-    assert nn.MaxPool().out_shape((6, 4)) == (4,)
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"Activation\.name is 'swish', expected one of softmax"):
+        nn.Activation("swish")
 
 
 def spelled() -> tuple[list[Any], list[Any]]:

@@ -53,6 +53,16 @@ def networks() -> dict[str, nn.Network]:
                 crf,
             ]
         ),
+        "convolutions": nn.Network(
+            [
+                nn.Context(2, (3, 2)),
+                nn.Conv1d(normal(4, 4, 3, 2), normal(5, 4), "relu", 2, (1, 0), "reflect", 1),
+                nn.Magnitude(),
+                nn.Flatten(),
+                nn.Activation("tanh"),
+                cell("LSTM", 4, 3),
+            ]
+        ),
         "crf alone": nn.Network([cell("GRU", 4, 3), nn.CRF(normal(6, 3, 3))]),
         "columns": nn.Network([columns, cell("GRU", 10, 5), nn.Dense(W, b, "sigmoid")]),
         "told": nn.Network(
