@@ -30,6 +30,8 @@ def _halved(W: Floats, rows: slice) -> Floats:
 class RNNKernel(Kernel):
     """g(W_a h + p) with g tanh or relu."""
 
+    few = kernels.FEW
+
     def __init__(self, W_x: Floats, W_a: Floats, b: Floats, activation: str) -> None:
         super().__init__(W_x, W_a, b)
         self.relu = activation == "relu"
@@ -57,6 +59,7 @@ class LSTMKernel(Kernel):
 
     states = 2
     loads = stores = True
+    few = 4
 
     def __init__(self, W_x: Floats, W_a: Floats, b: Floats) -> None:
         H = W_a.shape[1]

@@ -34,7 +34,7 @@ import numpy as np
 from beam_rnn.nn.parameters import Floats
 
 _SMALL = 1_000_000  # T * K * nb up to which OpenBLAS multiplies without packing
-FEW = 4  # rows up to which a small W is faster in one piece
+FEW = 16  # most rows for which a small W may be faster in one piece
 _SMALL_WHOLE = 1 << 15  # floats of such a W
 _ONE_THREAD = 4 * 65536  # rows * columns * K up to which OpenBLAS uses one thread
 

@@ -16,7 +16,7 @@ from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
-_MANY = 48  # rows of a wave beyond which its input half is fast by itself
+_MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
 
 

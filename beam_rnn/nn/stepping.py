@@ -36,7 +36,7 @@ class Kernel:
     """
 
     states: ClassVar[int] = 1  # vectors of H units in a state row
-    few: ClassVar[int] = kernels.FEW  # rows up to which products come as rows, not in blocks
+    few: ClassVar[int]  # rows up to which products come as rows, not in blocks
     loads: ClassVar[bool] = False  # whether a step reads the state's last vector in blocks,
     stores: ClassVar[bool] = False  # and leaves it there
 

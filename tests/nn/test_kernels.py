@@ -47,11 +47,11 @@ def test_company_does_not_matter_to_blocks(blocks: int, nb: int, K: int) -> None
 @pytest.mark.parametrize("H", [16, 33, 64])
 @pytest.mark.parametrize("kind", CELLS)
 def test_few_rows_are_many(kind: str, H: int) -> None:
-    """Where W is multiplied in one piece (1 to 4 rows) and where in slabs."""
+    """Where W is multiplied in one piece (1 to 4 rows, or to 16) and where in slabs."""
     net = nn.Network([cell(kind, 10, H)])
     x, a = inputs(net, 40), states(net, 40)
     y, after = net.step(x, a)
-    for n in (1, 2, 3, 4, 5, 6):
+    for n in (1, 2, 3, 4, 5, 6, 8, 15, 16, 17):
         for first in (0, 3, 40 - n):
             part = slice(first, first + n)
             y_n, after_n = net.step(x[part], a[part])
