@@ -1,30 +1,28 @@
-"""Answers as columns, and what a row of y says."""
+"""Answers of many streams, with their times and homes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.nn.parameters import Ints
 from beam_rnn.streams.event import BadEvent
 from beam_rnn.streams.shard import Arena, Shard
 
 
 @dataclass
 class Answers:
-    """n answers as columns, those of one stream in their order, and events that had none.
+    """n answers, those of one stream in their order, and events that had none.
 
     Attributes:
       names: the keys of the streams that answer.
       homes: their shards.
       stream: (n,) which of them an answer is of.
       time: (n,) microseconds.
-      label: (n,) indices of classes.
-      score: (n,) float32, y of the label.
-      step: (n,) places in their sequences, from 1.
-      input: what n answers echo, as a list or an array; empty for answers about sequences.
+      what: n answers, as what is answered joins them: iterating gives one after the other.
       bad: events that were not stepped, each with its shard and time.
       late: events whose streams had stepped a later one, likewise.
       duplicates: how many events were dropped because their number was there before.
@@ -36,10 +34,7 @@ class Answers:
     homes: list[Shard]
     stream: Ints
     time: Ints
-    label: Ints
-    score: Floats
-    step: Ints
-    input: Any
+    what: Any
     bad: list[tuple[Shard, int, BadEvent]]
     late: list[tuple[Shard, int, BadEvent]]
     duplicates: int
@@ -59,15 +54,15 @@ class Said:
     duplicates: int = 0
     gaps: int = 0
     waves: list[int] = field(default_factory=list)
-    _parts: list[tuple[Any, ...]] = field(default_factory=list)
-    _inputs: list[Any] = field(default_factory=list)
+    _rows: list[Ints] = field(default_factory=list)
+    _times: list[Ints] = field(default_factory=list)
+    _what: list[Any] = field(default_factory=list)
 
-    def add(
-        self, rows: Ints, time: Ints, label: Ints, score: Floats, step: Ints, input: Any
-    ) -> None:
-        """Adds answers about rows, those of a row in their order."""
-        self._parts.append((rows, time, label, score, step))
-        self._inputs.append(input)
+    def add(self, rows: Ints, time: Ints, what: Any) -> None:
+        """Adds n answers ``what`` about rows (n,), those of a row in their order."""
+        self._rows.append(rows)
+        self._times.append(time)
+        self._what.append(what)
 
     def leave(
         self,
@@ -83,18 +78,10 @@ class Said:
         assert home is not None
         output.append((home, time, BadEvent(arena.names([row])[0], reason, value)))
 
-    def answers(self, arena: Arena, *, columnar: bool) -> Answers:
-        """All that was said; before the rows are given back."""
-        inputs: Any = [part for part in self._inputs if len(part)]
-        if columnar and inputs:
-            inputs = np.concatenate([np.asarray(part) for part in inputs])
-        else:
-            inputs = [value for part in inputs for value in part]
-        ints = np.zeros(0, np.int64)
-        nothing = (ints, ints, ints, np.zeros(0, np.float32), ints)
-        rows, time, label, score, step = (
-            np.concatenate(parts) for parts in zip(nothing, *self._parts, strict=True)
-        )
+    def answers(self, arena: Arena, join: Callable[[Sequence[Any]], Any]) -> Answers:
+        """All that was said, its parts made one by ``join``; before the rows are given back."""
+        nothing = np.zeros(0, np.int64)
+        rows = np.concatenate([nothing, *self._rows])
         rows, stream = np.unique(rows, return_inverse=True)
         each = rows.tolist()
         homes = [home for home in (arena.home[row] for row in each) if home is not None]
@@ -102,25 +89,11 @@ class Said:
             names=arena.names(each),
             homes=homes,
             stream=stream,
-            time=time,
-            label=label,
-            score=score,
-            step=step,
-            input=inputs,
+            time=np.concatenate([nothing, *self._times]),
+            what=join(self._what),
             bad=self.bad,
             late=self.late,
             duplicates=self.duplicates,
             gaps=self.gaps,
             waves=self.waves,
         )
-
-
-def chosen(y: Floats) -> tuple[Ints, Floats]:
-    """The label of each row of y (n, C) and its score.
-
-    One output alone is the probability of the second of two classes.
-    """
-    if y.shape[1] == 1:
-        return (y[:, 0] >= 0.5).astype(np.int64), y[:, 0]
-    label: Ints = y.argmax(axis=1)
-    return label, y[np.arange(len(y)), label]

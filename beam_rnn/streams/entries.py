@@ -1,4 +1,4 @@
-"""What is stepped: events grouped by stream, with the zero inputs behind an end."""
+"""What is stepped: events grouped by stream, with the inputs behind an end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Entries:
       time: (m,) microseconds.
       end: (m,) whether the sequence ends with the entry.
       until: (m,) microseconds, where it does: when it ended, which idleness makes later.
-      pad: (m,) whether the entry is a zero input behind the last event of its sequence.
-      source: (m,) place of the entry's input in ``x`` and ``inputs``; of a pad: n.
-      x: (n, ...) inputs of the network.
-      inputs: n values to echo, or None where ``x`` itself is the value.
+      pad: (m,) whether the entry is an input that no event brought, behind the last of its
+        sequence.
+      source: (m,) place of the entry's input in ``x`` and ``inputs``.
+      x: (n, ...) inputs of the network; those of pads come last.
+      inputs: values to echo, for inputs that are no pads, or None where ``x`` is the value.
     """
 
     row: Ints
@@ -45,6 +46,12 @@ class Entries:
         first = np.ones(len(self.row), np.bool_)
         np.not_equal(self.row[1:], self.row[:-1], first[1:])
         return first
+
+    @property
+    def lasts(self) -> Ints:
+        """Places of the last entry of each row."""
+        lasts: Ints = np.append(np.flatnonzero(self.first)[1:], len(self)) - 1
+        return lasts
 
     @property
     def after_end(self) -> Flags:
@@ -80,30 +87,53 @@ class Entries:
         x = self.x[sources]
         return list(x) if x.ndim > 1 else x.tolist()
 
-    def ordered_x(self, order: Ints) -> NDArray[Any]:
-        """The inputs of the entries ``order``; those of pads are zero."""
-        x = self.x
-        if self.pad.any():
-            x = np.concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)])
-        return x[self.source[order]]
+    def followed_by(self, counts: Ints, x: NDArray[Any]) -> Entries:
+        """With inputs that no event brought behind some entries, where sequences now end.
 
-    def padded(self, lookahead: int) -> Entries:
-        """With ``lookahead`` zero inputs behind each last event, where the sequence now ends."""
-        last = self.end & ~self.pad
-        if not lookahead or not last.any():
+        Args:
+          counts: (m,) how many come behind each entry.
+          x: (sum of counts, ...) those inputs.
+        """
+        if not len(x):
             return self
-        at = np.repeat(np.arange(len(self)), 1 + lookahead * last)
+        at = np.repeat(np.arange(len(self)), 1 + counts)
         behind = place_in_group(np.r_[True, at[1:] != at[:-1]])
+        added = behind > 0
         return Entries(
             self.row[at],
-            np.where(behind > 0, self.until[at], self.time[at]),
-            self.end[at] & ((behind == lookahead) | self.pad[at]),
+            np.where(added, self.until[at], self.time[at]),
+            self.end[at] & (behind == counts[at]),
             self.until[at],
-            self.pad[at] | (behind > 0),
-            np.where(behind > 0, len(self.x), self.source[at]),
-            self.x,
+            self.pad[at] | added,
+            np.where(added, len(self.x) + np.cumsum(added) - 1, self.source[at]),
+            np.concatenate([self.x, x]),
             self.inputs,
         )
+
+    def padded(self, lookahead: int) -> Entries:
+        """With ``lookahead`` zero inputs behind each last event."""
+        counts = lookahead * (self.end & ~self.pad)
+        return self.followed_by(counts, self._zeros(int(counts.sum())))
+
+    def _zeros(self, n: int) -> NDArray[Any]:
+        return np.zeros((n, *self.x.shape[1:]), self.x.dtype)
+
+
+def behind_all(rows: Ints, times: Ints, counts: Ints, x: NDArray[Any]) -> Entries:
+    """Inputs that no event brought, which end the sequences of rows.
+
+    Args:
+      rows: (n,) rows, and times: (n,) microseconds.
+      counts: (n,) how many each gets, from 1.
+      x: (sum of counts, ...) those inputs.
+    """
+    m = len(x)
+    time = np.repeat(times, counts)
+    end = np.zeros(m, np.bool_)
+    end[np.cumsum(counts) - 1] = True
+    return Entries(
+        np.repeat(rows, counts), time, end, time, np.ones(m, np.bool_), np.arange(m), x, None
+    )
 
 
 def latest_before(time: Ints, first: Flags, start: Ints) -> Ints:

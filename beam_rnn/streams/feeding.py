@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from beam_rnn.nn.network import Network
+from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.entries import Entries
 from beam_rnn.streams.feature import Feature, Piece
 
@@ -18,7 +18,7 @@ class Feeding:
 
     Attributes:
       feature: what makes inputs from values.
-      network: what checks the inputs.
+      wanted: what checks the inputs.
       memory: what the feature remembers of each row fed, as it is now.
       closed: rows whose sequence from before these events ended before it got another input,
         and when (microseconds).
@@ -26,7 +26,7 @@ class Feeding:
     """
 
     feature: Feature
-    network: Network
+    wanted: Inputs
     memory: dict[int, bytes] = field(default_factory=dict)
     closed: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, int, int, str]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Feeding:
         try:
             pieces, memory = self.feature.feed(value, self.memory[row])
             if pieces:
-                self.network.inputs.check(np.array([x for _, x in pieces]))
+                self.wanted.check(np.array([x for _, x in pieces]))
         except Exception as error:  # whatever the value made the feature raise
             self.bad.append((source, row, time, f"{type(error).__name__}: {error}"))
             return False
@@ -82,7 +82,7 @@ class Feeding:
     def entries(self) -> Entries:
         """The inputs, grouped as the rows were fed."""
         n = len(self._row)
-        shape = (n, *self.network.input_shape)
+        shape = (n, *self.wanted.shape)
         return Entries(
             np.array(self._row, np.int64),
             np.array(self._time, np.int64),
@@ -90,6 +90,6 @@ class Feeding:
             np.array(self._until, np.int64),
             np.zeros(n, np.bool_),
             np.arange(n),
-            self.network.inputs.check(np.array(self._x, None if n else np.int64).reshape(shape)),
+            self.wanted.check(np.array(self._x, None if n else np.int64).reshape(shape)),
             self._input,
         )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from beam_rnn.errors import InputError, StateError
-from beam_rnn.nn.network import Network
-from beam_rnn.nn.parameters import Floats, Ints
-from beam_rnn.streams.answers import Answers, Said, chosen
-from beam_rnn.streams.codec import Codec
-from beam_rnn.streams.emit import Emit
+from beam_rnn.nn.parameters import Ints
+from beam_rnn.streams.answering import Answering
+from beam_rnn.streams.answers import Answers, Said
 from beam_rnn.streams.entries import Entries, latest_before
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
@@ -21,7 +18,7 @@ from beam_rnn.streams.pack import Packed, as_made
 from beam_rnn.streams.sequence import InSequence
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
-from beam_rnn.streams.waves import Flags, by_stream, place_in_group, waves
+from beam_rnn.streams.waves import Flags, by_stream
 
 _CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
 
@@ -30,61 +27,45 @@ class Stepper:
     """Steps events of many shards in waves; keeps their states between ``load`` and ``write``.
 
     Args:
-      network: a causal network.
+      answering: what steps the inputs, and what is answered.
       shards: the number of shards, written into the state.
-      codec: how keys and values are written.
-      per_sequence: whether answers are about the sequence (Classify) or an event of it (Tag).
-      emit: which answers are given.
-      lookahead: how many inputs later an event is answered.
       feature: what makes inputs from values, or None where events carry x.
       expire_after: microseconds of event time without an event that end a sequence, or None.
-      columnar: whether what answers echo is one array, instead of a list.
       in_time: whether an event is late when its stream has stepped one of a later time.
       numbers: how events are numbered, where they are stepped in the order of their numbers.
     """
 
     def __init__(
         self,
-        network: Network,
+        answering: Answering,
         shards: int,
-        codec: Codec,
         *,
-        per_sequence: bool = False,
-        emit: Emit,
-        lookahead: int = 0,
         feature: Feature | None = None,
         expire_after: int | None = None,
-        columnar: bool = False,
         in_time: bool = False,
         numbers: Numbers | None = None,
     ) -> None:
-        self.network = network
-        self.tag = Tag(network.fingerprint, shards)
-        self.codec = codec
-        self.per_sequence = per_sequence
-        self.emit = emit
-        self.lookahead = lookahead
+        self.answering = answering
+        self.tag = Tag(answering.fingerprint, shards)
+        self.codec = answering.codec
         self.feature = feature
         self.expire_after = expire_after
-        self.columnar = columnar
         self.in_time = in_time
         self.sequence = None if numbers is None else InSequence(numbers)
-        # A final answer is about the last event: its value waits for the end of the sequence.
-        self.answers_last = emit.each != 1 and not emit.change
-        self.keeps_last = self.answers_last and not per_sequence and not lookahead
         self.clear()
 
     def clear(self) -> None:
         """Forgets all shards and events."""
-        self.arena = Arena(self.network.state_size, self.codec.decode_key)
+        self.arena = Arena(self.answering.state_size, self.codec.decode_key)
+        self.answering.arena = self.arena
         self.waiting: list[tuple[Shard, Packed]] = []
         self.count = 0
 
     @property
     def speaks_last(self) -> bool:
         """Whether something may still be said when no more events can come."""
-        says = self.answers_last or self.lookahead > 0 or self.feature is not None
-        return says or self.sequence is not None
+        brings = self.feature is not None or self.sequence is not None
+        return brings or self.answering.speaks_last
 
     def load(self, shard: Shard, log: Iterable[bytes]) -> bool:
         """Reads the state of a shard; returns whether a tag is kept beside it.
@@ -121,7 +102,7 @@ class Stepper:
         """Events come from other workers, or from the state: they must be what is stepped here."""
         if self.feature is None:
             try:
-                packed.x = self.network.inputs.check(() if packed.x is None else packed.x)
+                packed.x = self.answering.inputs.check(() if packed.x is None else packed.x)
             except InputError as error:
                 raise StateError(f"events that are not of this model: {error}") from None
         elif packed.inputs is None:
@@ -291,7 +272,7 @@ class Stepper:
         """Ends the sequences of rows, each at its time."""
         closed = dict(zip(rows.tolist(), times.tolist(), strict=True))
         if self.feature is not None:
-            feeding = Feeding(self.feature, self.network)
+            feeding = Feeding(self.feature, self.answering.inputs)
             for row, when in closed.items():
                 feeding.begin(row, self.arena.memory.get(row, b""))
                 feeding.end(row, when)
@@ -328,7 +309,7 @@ class Stepper:
         """Feeds the events to the feature."""
         assert self.feature is not None
         arena = self.arena
-        feeding = Feeding(self.feature, self.network)
+        feeding = Feeding(self.feature, self.answering.inputs)
         parts = (events.row, events.time, events.end, events.source, first, over, ended)
         for row, time, end, source, begins, anew, when in zip(
             *(part.tolist() for part in parts), strict=True
@@ -347,34 +328,11 @@ class Stepper:
         """Ends sequences that get no more events, each at its time."""
         steps = self.arena.steps
         rows = np.array(sorted(row for row in closed if steps[row]), np.int64)
-        if not len(rows):
-            return
-        times = np.array([closed[row] for row in rows.tolist()], np.int64)
-        if self.lookahead:
-            m = len(rows) * self.lookahead
-            places = np.arange(m) % self.lookahead
-            pads = Entries(
-                np.repeat(rows, self.lookahead),
-                np.repeat(times, self.lookahead),
-                places == self.lookahead - 1,
-                np.repeat(times, self.lookahead),
-                np.ones(m, np.bool_),
-                np.zeros(m, np.int64),
-                np.zeros((0, *self.network.input_shape), self.network.input_dtype),
-                None,
-            )
-            self._step(pads, said)
-            return
-        if self.answers_last:
-            unsaid = rows if not self.emit.each else rows[steps[rows] % self.emit.each > 0]
-            when, inputs = times[np.isin(rows, unsaid)], []
-            if self.keeps_last:
-                kept = [self._pending(row)[-1] for row in unsaid.tolist()]
-                when = np.array([time for time, _ in kept], np.int64)
-                inputs = [value for _, value in kept]
-            y = self.network.readout(self.arena.a[unsaid])
-            self._say(unsaid, when, inputs, y, steps[unsaid], said)
-        self.arena.reset(rows)
+        if len(rows):
+            times = np.array([closed[row] for row in rows.tolist()], np.int64)
+            rest = self.answering.close(rows, times, said)
+            if rest is not None:
+                self._step(rest, said)
 
     def _step(self, entries: Entries, said: Said) -> None:
         """Steps entries, and answers what is to be answered.
@@ -384,14 +342,14 @@ class Stepper:
         """
         if not len(entries):
             return
-        if self.network.bounded:
-            self._step_all(entries, said)
+        if self.answering.sure:
+            self.answering.step(entries, said)
             return
         rows = entries.row[entries.first]
         before = self.arena.a[rows]
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # it is told, not warned of
-                self._step_all(entries, said)
+                self.answering.step(entries, said)
         except StateError:  # no event is to blame
             raise
         except Exception as error:  # whatever the model raises
@@ -409,7 +367,7 @@ class Stepper:
         arena, row, until = self.arena, int(entry.row[0]), int(entry.until[0])
         reason = f"{type(error).__name__}: {error}"
         if entry.pad[0]:
-            left = self._pending(row)
+            left = self.answering.waiting(row)
             arena.reset(entry.row)
         else:
             left = [(int(entry.time[0]), entry.value(int(entry.source[0])))]
@@ -418,117 +376,10 @@ class Stepper:
         if entry.end[0]:
             self._close({row: until}, said)
 
-    def _step_all(self, entries: Entries, said: Said) -> None:
-        """Steps entries in waves, and answers; raises before anything but ``a`` has changed."""
-        entries = entries.padded(self.lookahead)
-        m = len(entries)
-        arena = self.arena
-        row, first, after_end = entries.row, entries.first, entries.after_end
-        begins = first | after_end
-        starts = np.flatnonzero(begins)
-        base = np.where(first[starts], arena.steps[row[starts]], 0)
-        step = place_in_group(begins) + 1
-        step += np.repeat(base, np.diff(np.append(starts, m)))
-        order, cut = waves(row, first, after_end)
-        h = self.network.advance(entries.ordered_x(order), arena.a, cut)
-        if not self.network.bounded and not np.isfinite(h).all():
-            raise FloatingPointError("the step gives values that are not finite")
-        said.waves.extend(wave.size for wave in cut)
-
-        if self.lookahead:
-            at, step_at, times, inputs = self._recalled(entries, first, begins, step)
-        else:
-            at, step_at, times, inputs = np.arange(m), step, entries.time, None
-        usual = self.emit.change or (self.emit.each and step_at % max(self.emit.each, 1) == 0)
-        usual = np.broadcast_to(usual, at.shape)
-        keep = np.flatnonzero(usual | entries.end[at]) if self.answers_last else np.arange(len(at))
-        place = np.empty(m, np.int64)
-        place[order] = np.arange(m)
-        y = self.network.head(h[place[at[keep]]])
-        what: Any = []
-        if self.per_sequence:  # an answer is of the time that brought it
-            times = np.where(usual, entries.time[at], entries.until[at])
-        elif inputs is None and self.columnar:
-            what = entries.x[entries.source[keep]]
-        elif inputs is None:
-            what = entries.values(entries.source[keep])
-        else:
-            what = [inputs[i] for i in keep.tolist()]
-        self._say(row[at[keep]], times[keep], what, y, step_at[keep], said)
-
-        lasts = np.append(np.flatnonzero(first)[1:], m) - 1
-        over = entries.end[lasts]
-        going = lasts[~over]
-        arena.steps[row[going]] = step[going]
-        if self.keeps_last:
-            values = entries.values(entries.source[going])
-            for at_row, time, value in zip(
-                row[going].tolist(), entries.time[going].tolist(), values, strict=True
-            ):
-                arena.pending[at_row] = [(time, value)]
-        arena.reset(row[lasts[over]])
-
-    def _recalled(
-        self, entries: Entries, first: Flags, begins: Flags, step: Ints
-    ) -> tuple[Ints, Ints, Ints, list[Any]]:
-        """With a look-ahead: which entries give an answer, and to which earlier event."""
-        at: list[int] = []
-        times: list[int] = []
-        inputs: list[Any] = []
-        queue: list[Any] = []
-        parts = (entries.row, entries.time, entries.pad, entries.source, first, begins, step)
-        for i, (row, time, pad, source, is_first, starts, n) in enumerate(
-            zip(*(part.tolist() for part in parts), strict=True)
-        ):
-            if is_first or starts:
-                queue = self._pending(row) if is_first else []
-                self.arena.pending[row] = queue
-            if not pad:
-                queue.append((time, entries.value(source)))
-            if n > self.lookahead:
-                at.append(i)
-                answered = queue.pop(0)
-                times.append(answered[0])
-                inputs.append(answered[1])
-        places = np.array(at, np.int64)
-        return places, step[places] - self.lookahead, np.array(times, np.int64), inputs
-
-    def _pending(self, row: int) -> list[Any]:
-        """The events of a row that wait for their answer; decoded when they are needed."""
-        pending = self.arena.pending.get(row) or []
-        if isinstance(pending, bytes):
-            pending = self.codec.decode_pending(pending)
-        expected = min(int(self.arena.steps[row]), self.lookahead or 1)
-        if len(pending) != expected:
-            raise StateError(
-                f"stream {self.arena.names([row])[0]!r}: {len(pending)} events wait for their "
-                f"answer, expected {expected}: its state was written with another emit or lookahead"
-            )
-        return pending
-
-    def _say(
-        self, rows: Ints, times: Ints, inputs: Any, y: Floats, steps: Ints, said: Said
-    ) -> None:
-        """Says of ``rows``, those of a row together and in their order, what y says."""
-        label, score = chosen(y)
-        if self.emit.change and len(rows):
-            first = np.r_[True, rows[1:] != rows[:-1]]
-            before = np.where(first, self.arena.label[rows], np.r_[-1, label[:-1]])
-            lasts = np.append(np.flatnonzero(first)[1:], len(rows)) - 1
-            self.arena.label[rows[lasts]] = label[lasts]
-            changed = np.flatnonzero((label != before) | (steps == 1))
-            rows, times, steps = rows[changed], times[changed], steps[changed]
-            label, score = label[changed], score[changed]
-            if isinstance(inputs, np.ndarray):
-                inputs = inputs[changed]
-            elif inputs:
-                inputs = [inputs[i] for i in changed.tolist()]
-        said.add(rows, times, label, score, steps, inputs)
-
     def _answered(self, said: Said, rows: Ints) -> Answers:
         """What was said; then the rows of streams that have no sequence are given back."""
         arena = self.arena
-        answers = said.answers(arena, columnar=self.columnar)
+        answers = said.answers(arena, self.answering.join)
         idle = (arena.steps[rows] == 0) & (arena.next[rows] == 0) & (arena.held[rows] == 0)
         over = [row for row in np.unique(rows[idle]).tolist() if row not in arena.memory]
         by_home: dict[Shard, list[int]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -17,6 +17,7 @@ from beam_rnn.errors import InputError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.labels import Labels
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
@@ -223,8 +224,8 @@ class PackBatches(beam.DoFn):
         return found
 
 
-def batches_of(answers: Answers, labels: Sequence[str] | None) -> Iterator[Any]:
-    """Answers as RecordBatches, one for each window, with their times and windows.
+def batches_of(answers: Answers) -> Iterator[Any]:
+    """Labels as RecordBatches, one for each window, with their times and windows.
 
     Columns: ``stream``, ``time``, ``x`` (where answers are about events), ``step``, ``label``
     (string, or int64 without labels), ``score``.
@@ -234,26 +235,27 @@ def batches_of(answers: Answers, labels: Sequence[str] | None) -> Iterator[Any]:
         windows.setdefault(home.window, []).append(place)
     for (named, latest), streams in windows.items():
         if len(windows) == 1:
-            batch = _batch(answers, labels, slice(None))
+            batch = _batch(answers, slice(None))
         else:
             inside = np.isin(answers.stream, streams)
-            batch = _batch(answers, labels, np.flatnonzero(inside))
+            batch = _batch(answers, np.flatnonzero(inside))
         if batch.num_rows:
             yield create(batch, min(int(answers.time.min()), latest), named)
 
 
-def _batch(answers: Answers, labels: Sequence[str] | None, rows: Any) -> pa.RecordBatch:
+def _batch(answers: Answers, rows: Any) -> pa.RecordBatch:
     stream = pa.DictionaryArray.from_arrays(answers.stream[rows], pa.array(answers.names))
-    label = pa.array(answers.label[rows])
-    if labels:
-        label = pa.DictionaryArray.from_arrays(label, pa.array(labels)).dictionary_decode()
+    labels: Labels = answers.what
+    label = pa.array(labels.label[rows])
+    if labels.names:
+        label = pa.DictionaryArray.from_arrays(label, pa.array(labels.names)).dictionary_decode()
     named = {
         "stream": stream.dictionary_decode(),
         "time": _times(answers.time[rows]),
-        "x": list_array(np.asarray(answers.input)[rows]) if len(answers.input) else None,
-        "step": pa.array(answers.step[rows]),
+        "x": list_array(np.asarray(labels.input)[rows]) if len(labels.input) else None,
+        "step": pa.array(labels.step[rows]),
         "label": label,
-        "score": pa.array(answers.score[rows]),
+        "score": pa.array(labels.score[rows]),
     }
     kept = {name: column for name, column in named.items() if column is not None}
     return pa.RecordBatch.from_arrays(list(kept.values()), names=list(kept))

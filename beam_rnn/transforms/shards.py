@@ -138,7 +138,7 @@ class OpenShards:
         METRICS.state_bytes.update(shard.size)
 
     def _evict(self) -> None:
-        row = 4 * self._stepper.network.state_size + 256  # with its key and columns
+        row = 4 * self._stepper.answering.state_size + 256  # with its key and columns
         total = sum(len(shard.rows) for shard in self._kept.values()) * row
         while total > _KEPT and self._kept:
             # Bundles that each use all shards must not chase them all out in a circle.

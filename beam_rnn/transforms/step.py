@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,9 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import TimerSpec, on_timer
 from apache_beam.utils.windowed_value import create
 
+from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.codec import Codec
-from beam_rnn.streams.emit import Emit
-from beam_rnn.streams.event import Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
@@ -37,15 +35,16 @@ _HELD = 1 << 20  # sorted events that wait for those of other shards
 
 @dataclass(frozen=True)
 class Stepping:
-    """How events are stepped: the options that Step needs."""
+    """How events are stepped: the options that Step needs.
+
+    ``answering`` makes of the model and the codec what steps inputs and answers.
+    """
 
     model: Model
     shards: int
     key_coder: coders.Coder
     value_coder: coders.Coder
-    per_sequence: bool
-    emit: Emit
-    lookahead: int
+    answering: Callable[[Any, Codec], Answering]
     feature: Feature | None
     expire_after: int | None
     closes_windows: bool
@@ -55,24 +54,19 @@ class Stepping:
 
     def stepper(self) -> Stepper:
         """What steps them."""
-        network = self.model.network()
+        model = self.model.network()
         codec = Codec(self.key_coder.decode, self.value_coder.encode, self.value_coder.decode)
         if self.columnar:  # what waits for its answer is an input, not a value
-            dtype, shape = network.inputs.dtype, network.inputs.shape
+            dtype, shape = model.inputs.dtype, model.inputs.shape
             codec = codec._replace(
                 encode_value=lambda x: np.asarray(x, dtype).tobytes(),
                 decode_value=lambda data: np.frombuffer(data, dtype).reshape(shape),
             )
         return Stepper(
-            network,
+            self.answering(model, codec),
             self.shards,
-            codec,
-            per_sequence=self.per_sequence,
-            emit=self.emit,
-            lookahead=self.lookahead,
             feature=self.feature,
             expire_after=self.expire_after,
-            columnar=self.columnar,
             in_time=self.lateness is not None,
             numbers=self.numbers,
         )
@@ -89,8 +83,6 @@ class Steps(beam.DoFn):
 
     def setup(self) -> None:
         self.stepper = self.stepping.stepper()
-        network = self.stepper.network
-        self.labels = network.labels if network.output_size > 1 else None
         values = coders.IterableCoder(self.stepping.value_coder)
         self.encode_values: Callable[[list[Any]], bytes] = values.encode
         self.decode_values: Callable[[bytes], list[Any]] = values.decode
@@ -135,27 +127,13 @@ class Steps(beam.DoFn):
                 counter.inc()
                 windows, latest = home.window
                 yield beam.pvalue.TaggedOutput(tag, create(bad, min(time, latest), windows))
-        labels = self.labels
         if self.stepping.columnar:
-            yield from batches_of(answers, labels)
+            yield from batches_of(answers)
             return
-        rows = zip(
-            answers.stream.tolist(),
-            answers.time.tolist(),
-            answers.label.tolist(),
-            answers.score.tolist(),
-            answers.step.tolist(),
-            answers.input or itertools.repeat(None),
-            strict=False,
-        )
         names, homes = answers.names, answers.homes
-        per_sequence = self.stepping.per_sequence
-        for stream, time, label, score, step, value in rows:
+        rows = zip(answers.stream.tolist(), answers.time.tolist(), answers.what, strict=True)
+        for stream, time, answer in rows:
             windows, latest = homes[stream].window
-            said = labels[label] if labels else label
-            answer = (
-                Classified(said, score, step) if per_sequence else Tagged(value, said, score, step)
-            )
             yield create((names[stream], answer), time if time < latest else latest, windows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import apache_beam as beam
@@ -18,6 +19,7 @@ from beam_rnn.errors import OptionError
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.labels import Labelling
 from beam_rnn.streams.order import Order, arrival, event_time
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
@@ -119,9 +121,13 @@ class _OverStreams(beam.PTransform):
             self.shards,
             self._key_coder(key_type),
             coders.registry.get_coder(value_type),
-            self.per_sequence,
-            self._emit,
-            self._lookahead,
+            partial(
+                Labelling,
+                per_sequence=self.per_sequence,
+                emit=self._emit,
+                lookahead=self._lookahead,
+                columnar=columnar,
+            ),
             self.x if isinstance(self.x, Feature) else None,
             self._expire_after,
             closes_windows(events),

@@ -19,7 +19,7 @@ from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.state import Block, Tag
-from beam_rnn.streams.stepper import Stepper
+from tests.streams.steppers import labelling
 from tests.weights import exact
 from tests.weights.builders import OnnxGraph, normal
 from tests.weights.keras_files import ARRAYS, archive, base, hdf5
@@ -44,7 +44,7 @@ def _used(net: Network) -> None:
 
 def _stepped(log: list[bytes], packed: Packed) -> None:
     """A log that was read also steps, ends and is written."""
-    stepper = Stepper(NET, SHARDS, NUMBERS, emit=Emit.of("each"), lookahead=1, expire_after=50)
+    stepper = labelling(NET, SHARDS, NUMBERS, emit=Emit.of("each"), lookahead=1, expire_after=50)
     shard = Shard(0)
     stepper.load(shard, log)
     with np.errstate(all="ignore"):
@@ -206,7 +206,7 @@ def _torch_pt() -> list[bytes]:
 
 def _log() -> list[bytes]:
     """Blocks of one log: labels, ends, events that wait for their answers."""
-    stepper = Stepper(NET, SHARDS, NUMBERS, emit=Emit.of("change"), lookahead=1)
+    stepper = labelling(NET, SHARDS, NUMBERS, emit=Emit.of("change"), lookahead=1)
     shard = Shard(0)
     blocks: list[bytes] = []
     for packed in (_pack(), _pack_of_values()):

@@ -11,8 +11,8 @@ from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
+from tests.streams.steppers import labelling
 from tests.streams.test_stepper import NET, rows_of
 
 TEXT = Codec(bytes.decode, str.encode, bytes.decode)
@@ -121,7 +121,7 @@ def test_any_cut_gives_the_inputs_of_the_whole(
         chunk, rest = rest[:size], rest[size:]
         if not chunk:
             break
-        stepper = Stepper(
+        stepper = labelling(
             NET,
             1,
             TEXT,

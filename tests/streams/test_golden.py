@@ -17,7 +17,7 @@ from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.state import VERSION, Block, Tag
-from beam_rnn.streams.stepper import Stepper
+from tests.streams.steppers import labelling
 from tests.streams.test_feeding import TEXT
 from tests.weights import exact
 
@@ -160,7 +160,7 @@ def test_v2_events_behind_a_gap() -> None:
 def test_v2_goes_on_when_gaps_are_filled() -> None:
     net = exact.words()
     numbers = Numbers(int, 0, None, "wait", 10)
-    stepper = Stepper(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1, numbers=numbers)
+    stepper = labelling(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1, numbers=numbers)
     shard = Shard(0)
     stepper.load(shard, [golden("v2_waiting_2"), golden("v2_waiting_1")])
     three = np.zeros(3, np.int64)
@@ -170,10 +170,10 @@ def test_v2_goes_on_when_gaps_are_filled() -> None:
     stepper.receive(shard, pack)
     (said,) = stepper.settle()
     assert said.names == ["ann"]
-    assert said.input == [4, 1, 2, 5, 5, 3]
+    assert said.what.input == [4, 1, 2, 5, 5, 3]
     y, _ = net.unroll([1, 4, 1, 2, 5, 5, 3, 0])
-    assert said.label.tolist() == y[2:].argmax(axis=1).tolist()
-    np.testing.assert_allclose(said.score, y[2:].max(axis=1), rtol=1e-5)
+    assert said.what.label.tolist() == y[2:].argmax(axis=1).tolist()
+    np.testing.assert_allclose(said.what.score, y[2:].max(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_v2_goes_on_when_gaps_are_filled() -> None:
 def test_streams_go_on(version: str, log: list[str], earlier: dict[str, list[int]]) -> None:
     """Each stream steps 3 and 1 and ends; "bob", where it had ended, begins anew."""
     net = exact.words()
-    stepper = Stepper(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1)
+    stepper = labelling(net, 32, NUMBERS, emit=Emit.of("each"), lookahead=1)
     shard = Shard(0)
     stepper.load(shard, [golden(f"{version}_{name}") for name in log])
     assert set(shard.rows) == {stream.encode() for stream in earlier}
@@ -211,6 +211,6 @@ def test_streams_go_on(version: str, log: list[str], earlier: dict[str, list[int
         before = earlier.get(stream, [])
         y, _ = net.unroll([*before, 3, 1, 0])  # the zero is the look-ahead
         y = y[1 + max(len(before) - 1, 0) :]
-        assert said.label[mine].tolist() == y.argmax(axis=1).tolist()
-        np.testing.assert_allclose(said.score[mine], y.max(axis=1), rtol=1e-5)
-        assert [said.input[i] for i in np.flatnonzero(mine)] == [*before[-1:], 3, 1]
+        assert said.what.label[mine].tolist() == y.argmax(axis=1).tolist()
+        np.testing.assert_allclose(said.what.score[mine], y.max(axis=1), rtol=1e-5)
+        assert [said.what.input[i] for i in np.flatnonzero(mine)] == [*before[-1:], 3, 1]

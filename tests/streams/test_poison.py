@@ -15,8 +15,8 @@ from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, reference
+from tests.streams.steppers import labelling
 from tests.streams.test_stepper import CODEC, HISTORIES, NET, Job, in_time, rows_of
 
 POISON = 7
@@ -99,14 +99,18 @@ def test_inputs_that_overflow_do_not_touch_the_state(cell: Any) -> None:
     xs[huge] = 3e38
     stream = np.arange(40) % 4
     packed = Packed([b"a", b"b", b"c", b"d"], stream, np.arange(40), np.zeros(40, bool), xs, None)
-    stepper = Stepper(net, 1, CODEC, emit=Emit.of("each"))
+    stepper = labelling(net, 1, CODEC, emit=Emit.of("each"))
     stepper.receive(Shard(0), packed)
     (answers,) = stepper.settle()
     failed = {time for _, time, _ in answers.bad}
     assert failed == ({5, 17, 30} if cell is rnn.RNN else set())  # gates saturate
     found = defaultdict(list)
     for name, time, label, score in zip(
-        answers.stream.tolist(), answers.time.tolist(), answers.label, answers.score, strict=True
+        answers.stream.tolist(),
+        answers.time.tolist(),
+        answers.what.label,
+        answers.what.score,
+        strict=True,
     ):
         found[name].append((time, label, score))
     for number in range(4):

@@ -18,6 +18,7 @@ from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
+from tests.streams.steppers import labelling
 
 CODEC = Codec(bytes.decode, lambda value: b"%d" % value, int)
 
@@ -59,9 +60,10 @@ def packed(events: list[Event]) -> Packed:
 
 def rows_of(answers: Answers) -> list[tuple[str, Said]]:
     """Answers as rows, with their streams."""
-    columns = (answers.time, answers.label, answers.score, answers.step)
+    labels = answers.what
+    columns = (answers.time, labels.label, labels.score, labels.step)
     numbers = zip(*(column.tolist() for column in columns), strict=True)
-    inputs = answers.input or [None] * len(answers)
+    inputs = labels.input or [None] * len(answers)
     return [
         (answers.names[stream], Said(time, value, label, score, step))
         for stream, value, (time, label, score, step) in zip(
@@ -82,7 +84,7 @@ class Job:
 
     def bundle(self, packs: list[list[Event]], watermark: int = -1) -> None:
         """Steps events, settling behind each pack; then timers up to the watermark fire."""
-        stepper = Stepper(self.network, self.shards, CODEC, **self.options)
+        stepper = labelling(self.network, self.shards, CODEC, **self.options)
         opened: dict[int, Shard] = {}
 
         def shard(number: int) -> Shard:
@@ -108,7 +110,7 @@ class Job:
 
     def close(self) -> None:
         """The window closes."""
-        stepper = Stepper(self.network, self.shards, CODEC, **self.options)
+        stepper = labelling(self.network, self.shards, CODEC, **self.options)
         opened = {number: Shard(number) for number in self.logs}
         for number, shard in opened.items():
             stepper.load(shard, self.logs[number])
@@ -211,7 +213,7 @@ def test_a_closed_window_says_the_rest_and_leaves_no_byte(
 
 
 def test_ended_streams_leave_no_byte_and_no_row() -> None:
-    stepper = Stepper(NET, 1, CODEC, emit=Emit.of("final"), per_sequence=True)
+    stepper = labelling(NET, 1, CODEC, emit=Emit.of("final"), per_sequence=True)
     shard = Shard(0)
     for start in range(0, 100_000, 1000):
         events = [Event(f"s{i}", i, i % 10, True) for i in range(start, start + 1000)]
@@ -235,7 +237,7 @@ def test_the_state_of_another_number_of_shards_is_refused() -> None:
     job = Job(4, emit=Emit.of("each"))
     job.bundle([[Event("a", 0, 1, False)]])
     ((number, log),) = job.logs.items()
-    stepper = Stepper(NET, 5, CODEC, emit=Emit.of("each"))
+    stepper = labelling(NET, 5, CODEC, emit=Emit.of("each"))
     with pytest.raises(StateError, match=r"state of 4 shards, but shards=5.*set shards=4"):
         stepper.load(Shard(number), log)
 
@@ -243,7 +245,7 @@ def test_the_state_of_another_number_of_shards_is_refused() -> None:
 def test_the_state_of_another_model_is_refused() -> None:
     job = Job(1, emit=Emit.of("each"))
     job.bundle([[Event("a", 0, 1, False)]])
-    other = Stepper(network(seed=1), 1, CODEC, emit=Emit.of("each"))
+    other = labelling(network(seed=1), 1, CODEC, emit=Emit.of("each"))
     with pytest.raises(StateError, match=r"shard 0: state of model \w{16}, but the model is"):
         other.load(Shard(0), job.logs[0])
 
@@ -253,7 +255,7 @@ def test_the_state_of_another_lookahead_is_refused(lookahead: int) -> None:
     """Else an event would get the answer of another."""
     job = Job(1, emit=Emit.of("final"), lookahead=2)
     job.bundle([[Event("a", 0, 1, False), Event("a", 1, 2, False)]])
-    other = Stepper(NET, 1, CODEC, emit=Emit.of("final"), lookahead=lookahead)
+    other = labelling(NET, 1, CODEC, emit=Emit.of("final"), lookahead=lookahead)
     shard = Shard(0)
     other.load(shard, job.logs[0])
     with pytest.raises(StateError, match=r"stream 'a': 2 events wait .* expected 1: its state"):
@@ -265,7 +267,7 @@ def test_events_packed_for_another_model_are_refused(x: list[Any]) -> None:
     pack = packed([Event("a", 0, 1, False)])
     pack.x = np.array(x)
     with pytest.raises(StateError, match="events that are not of this model: x has"):
-        Stepper(NET, 1, CODEC, emit=Emit.of("each")).receive(Shard(0), pack)
+        labelling(NET, 1, CODEC, emit=Emit.of("each")).receive(Shard(0), pack)
 
 
 @given(cut=st.data())
@@ -273,7 +275,7 @@ def test_broken_state_is_refused(cut: st.DataObject) -> None:
     job = Job(1, emit=Emit.of("each"), lookahead=1)
     job.bundle([[Event("a", 0, 1, False), Event("b", 0, 2, False)]])
     (block,) = job.logs[0]
-    stepper = Stepper(NET, 1, CODEC, emit=Emit.of("each"), lookahead=1)
+    stepper = labelling(NET, 1, CODEC, emit=Emit.of("each"), lookahead=1)
     broken = block[: cut.draw(st.integers(0, len(block) - 1))]
     with pytest.raises(StateError):
         stepper.load(Shard(0), [broken])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import shard_of
-from beam_rnn.streams.stepper import Stepper
 from beam_rnn.transforms import shards
 from beam_rnn.transforms.shards import Cells, OpenShards
 from tests.streams.reference import Event, Said, reference
+from tests.streams.steppers import labelling
 from tests.streams.test_stepper import CODEC, HISTORIES, NET, in_time, packed, rows_of
 
 SHARDS = 2
@@ -77,7 +77,7 @@ class Worker:
     """A worker that may fail in a bundle, and go on with the same Step or die."""
 
     def __init__(self) -> None:
-        self.stepper = Stepper(NET, SHARDS, CODEC, emit=Emit.of("each"), lookahead=1)
+        self.stepper = labelling(NET, SHARDS, CODEC, emit=Emit.of("each"), lookahead=1)
         self.shards = OpenShards(self.stepper)
 
     def bundle(self, state: State, events: list[Event], fails: str) -> list[tuple[str, Said]]:
