@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +19,12 @@ from beam_rnn.nn.parameters import Floats, Frozen, later
 if TYPE_CHECKING:
     from beam_rnn.nn.sequences import Wave
 
+_BLOCK = 1 << 17  # floats of windows that are copied at once: they stay in cache
+
 
 @dataclass(frozen=True, eq=False)
 class Conv1d(Frozen):
-    """A convolution over positions: (n, L, D) -> (n, L', F).
+    """A convolution over positions: (n, L, D), or (n, L) where D is 1, -> (n, L', F).
 
     L' = (L + before + behind - dilation (k - 1) - 1) // stride + 1. Behind a ``Context`` of
     dilation (k - 1) positions and with ``padding=(0, 0)`` it is causal over time.
@@ -80,6 +83,8 @@ class Conv1d(Frozen):
         return before, behind
 
     def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) == 1:
+            shape = (*shape, 1)
         if len(shape) != 2 or shape[1] != self.W.shape[2]:
             raise ModelError(
                 f"Conv1d.W takes (L, {self.W.shape[2]}) features, the layer before gives {shape}"
@@ -99,8 +104,9 @@ class Conv1d(Frozen):
         return Product(self.W.reshape(len(self.W), -1))
 
     def apply(self, x: NDArray[Any]) -> Floats:
-        n, L, _ = x.shape
+        n, L = x.shape[:2]
         F, k, D = self.W.shape
+        x = x.reshape(n, L, D)
         before, behind = self._edges
         if self.mode == "reflect":
             padded = np.pad(x, ((0, 0), (before, behind), (0, 0)), mode="reflect")
@@ -114,7 +120,11 @@ class Conv1d(Frozen):
             (n, taken, k, D),
             (row, self.stride * position, self.dilation * position, feature),
         )
-        y = self._product(windows.reshape(n * taken, k * D))
+        y = np.empty((n * taken, F), np.float32)
+        block = max(1, _BLOCK // (taken * k * D))
+        for low in range(0, n, block):
+            part = windows[low : low + block].reshape(-1, k * D)
+            self._product(part, y[low * taken : low * taken + len(part)])
         y += self.b
         if self.activation:
             ACTIVATIONS[self.activation](y)
@@ -167,13 +177,13 @@ class Magnitude(Frozen):
 class Context(Frozen):
     """The last positions of the steps before, in front of those of a step.
 
-    (n, L, D) -> (n, size + L, D). They are the state, zeros at the beginning of a sequence, so a
-    Conv1d behind it is causal and gives the same whatever the cut of time into steps. (Frame
-    splicing: Waibel et al., 1989; Peddinti et al., 2015.)
+    (n, L, D) -> (n, size + L, D), or (n, L) -> (n, size + L). They are the state, zeros at the
+    beginning of a sequence, so a Conv1d behind it is causal and gives the same whatever the cut of
+    time into steps. (Frame splicing: Waibel et al., 1989; Peddinti et al., 2015.)
 
     Attributes:
       size: positions of before.
-      shape: (L, D) of a step.
+      shape: (L, D) or (L,) of a step.
 
     Raises:
       ModelError: a number is less than 1.
@@ -185,7 +195,7 @@ class Context(Frozen):
     def __post_init__(self) -> None:
         shape = tuple(int(axis) for axis in self.shape)
         object.__setattr__(self, "shape", shape)
-        if len(shape) != 2 or min(self.size, *shape) < 1:
+        if len(shape) not in (1, 2) or min(self.size, *shape) < 1:
             raise ModelError(f"Context of {self.size} before {shape}, expected size and (L, D)")
 
     @property
@@ -194,24 +204,24 @@ class Context(Frozen):
 
     @property
     def state_size(self) -> int:
-        return self.size * self.shape[1]
+        return self.size * math.prod(self.shape[1:])
 
     def out_shape(self, shape: Shape) -> Shape:
         if shape != self.in_shape:
             raise ModelError(f"Context takes {self.in_shape}, the layer before gives {shape}")
-        return (self.size + shape[0], shape[1])
+        return (self.size + shape[0], *shape[1:])
 
     def run(self, x: NDArray[Any], a: Floats, waves: Sequence[Wave]) -> Floats:
-        """Steps through waves: ``a`` (R, S) in place, x (n, L, D) -> (n, size + L, D)."""
-        L, D = self.shape
-        known = np.empty((len(x), self.size + L, D), np.float32)
+        """Steps through waves: ``a`` (R, S) in place, x (n, L, ...) -> (n, size + L, ...)."""
+        L, *features = self.shape
+        known = np.empty((len(x), self.size + L, *features), np.float32)
         known[:, self.size :] = x
         start = 0
         for rows, m, fresh in waves:
             if fresh is not None:
                 a[fresh] = 0
             step = known[start : start + m]
-            step[:, : self.size] = a[rows].reshape(m, self.size, D)
+            step[:, : self.size] = a[rows].reshape(m, self.size, *features)
             a[rows] = step[:, L:].reshape(m, self.state_size)
             start += m
         return known

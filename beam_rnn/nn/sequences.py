@@ -17,6 +17,7 @@ from beam_rnn.nn.parameters import Floats, Frozen, Ints
 
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
 _MANY = 12  # rows of a wave beyond which its input half is fast by itself
+_ROWS = 128  # rows through the layers before a cell at once: what is between stays in cache
 _TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
 
 
@@ -146,10 +147,15 @@ class Stage:
 
     def feed(self, x: np.ndarray) -> np.ndarray:
         """What the cell reads: its input vectors, or ids where there is a table."""
-        if self.table is None:
+        if self.table is not None or not self.front:
+            return x
+        parts = []
+        for low in range(0, max(len(x), 1), _ROWS):
+            part = x[low : low + _ROWS]
             for layer in self.front:
-                x = layer.apply(x)
-        return x
+                part = layer.apply(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def run(self, x: np.ndarray, a: Floats, waves: Sequence[Wave]) -> Floats:
         """Steps through waves, ``a`` (R, S) in place; returns what comes out, in the order of x."""

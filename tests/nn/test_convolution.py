@@ -117,7 +117,7 @@ def test_magnitude_and_flatten() -> None:
         nn.Flatten().out_shape((4,))
 
 
-@pytest.mark.parametrize(("size", "shape"), [(0, (1, 2)), (2, (3,)), (2, (0, 2))])
+@pytest.mark.parametrize(("size", "shape"), [(0, (1, 2)), (2, ()), (2, (1, 1, 1)), (2, (0, 2))])
 def test_a_context_checks_its_shape(size: int, shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match=rf"Context of {size} before"):
         nn.Context(size, shape)
@@ -149,6 +149,16 @@ def test_a_context_makes_a_convolution_causal_over_steps(L: int) -> None:
     rest = nn.Network(net.layers[5:])
     expected, _ = rest.unroll(whole.reshape(7, L * 4))
     assert_same_bits(net.unroll(x)[0], expected)
+
+
+def test_positions_without_features_have_one() -> None:
+    filters = normal(1, 3, 3, 1), normal(2, 3)
+    x = normal(3, 5, 4)
+    narrow = nn.Network([nn.Context(2, (4,)), nn.Conv1d(*filters), nn.Flatten()])
+    wide = nn.Network([nn.Context(2, (4, 1)), nn.Conv1d(*filters), nn.Flatten()])
+    assert_same_bits(narrow.unroll(x)[0], wide.unroll(x[:, :, None])[0])
+    with pytest.raises(ModelError, match=r"takes \(L, 2\) features, the layer before gives \(6, 1"):
+        nn.Network([nn.Context(2, (4,)), nn.Conv1d(normal(1, 3, 3, 2), normal(2, 3))])
 
 
 @settings(max_examples=20)
