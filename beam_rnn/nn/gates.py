@@ -116,6 +116,7 @@ class GRUKernel(Kernel):
         split, single = 2 * Hb, n == 1
         multiply_h, z_pairs, z_rows = rows.multiply, rows.z, rows.z_rows[:split]
         rz, (r, z, candidate) = rows.gates[:split], rows.gate
+        p_rows, p_rows_rz, p_rows_n = rows.p_rows, rows.p_rows[:split], rows.p_rows[split:]
         reset_after, with_b_n = self.reset_after, self.b_n is not None
         if reset_after:
             u = rows.z_rows[split:]
@@ -131,22 +132,23 @@ class GRUKernel(Kernel):
 
         def step(h: Floats, p: Floats, out: Floats) -> None:
             before = rows.before
+            p_rz, p_n = (p_rows_rz, p_rows_n) if p is p_rows else (p[:split], p[split:])
             multiply_h(h, z_pairs)
-            add(z_rows, p[:split], rz)
+            add(z_rows, p_rz, rz)
             tanh(rz, rz)
             add(rz, _ONE, rz)  # twice the gates
             if not reset_after:
                 multiply(r, before, r)
                 reset_blocks[...] = r
                 multiply_n(reset, u_pairs)
-                add(u, p[split:], candidate)
+                add(u, p_n, candidate)
             else:
                 if with_b_n:
                     add(u, b_n, candidate)
                     multiply(candidate, r, candidate)
                 else:
                     multiply(u, r, candidate)
-                add(candidate, p[split:], candidate)
+                add(candidate, p_n, candidate)
             tanh(candidate, candidate)
             multiply(z, _HALF, z)
             subtract(before, candidate, r)  # h' = n + z (h - n)
