@@ -10,8 +10,8 @@ import pytest
 
 import beam_rnn as rnn
 from tests.runners.harness import Runner
+from tests.runners.histories import by_step, cut, expected, interleaved, network, streams
 from tests.runners.sources import Event, replay
-from tests.runners.test_tag import by_step, cut, expected, interleaved, network, streams
 
 
 def numbered(events: list[Event], start: int = 0) -> list[tuple[Any, Any, float]]:

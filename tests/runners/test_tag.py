@@ -10,103 +10,8 @@ import pytest
 
 import beam_rnn as rnn
 from tests.runners.harness import TIMERS, Runner
+from tests.runners.histories import D, by_step, cut, expected, interleaved, network, streams
 from tests.runners.sources import Event, replay
-
-D, C = 6, 5
-
-
-def network(**options: Any) -> rnn.Network:
-    """An LSTM under a GRU, all of it random."""
-    draw = np.random.default_rng(1)
-
-    def weights(*shape: int) -> np.ndarray:
-        return draw.normal(0, 0.4, shape).astype(np.float32)
-
-    return rnn.Network(
-        [
-            rnn.LSTM(weights(96, D), weights(96, 24), weights(96)),
-            rnn.GRU(weights(60, 24), weights(60, 20), weights(60), weights(20)),
-            rnn.Dense(weights(C, 20), weights(C), "softmax"),
-        ],
-        labels=[f"class {i}" for i in range(C)],
-        **options,
-    )
-
-
-def streams(number: int, longest: int, seed: int) -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(seed)
-    return {
-        f"stream {i}": draw.normal(size=(int(draw.integers(1, longest + 1)), D)).astype(np.float32)
-        for i in range(number)
-    }
-
-
-def interleaved(sequences: dict[str, np.ndarray], seed: int) -> list[Event]:
-    """All events, each stream in its order, at times that ascend."""
-    chance = random.Random(seed)
-    waiting = [key for key, xs in sequences.items() for _ in xs]
-    chance.shuffle(waiting)
-    at: dict[str, int] = defaultdict(int)
-    events = []
-    for time, key in enumerate(waiting):
-        events.append((key, sequences[key][at[key]], float(time)))
-        at[key] += 1
-    return events
-
-
-def cut(events: list[Event], seed: int) -> list[list[Event]]:
-    """Events in chunks of random lengths from 1."""
-    chance = random.Random(seed)
-    chunks = []
-    while events:
-        size = chance.choice([1, 3, 20, 100, 400])
-        chunks.append(events[:size])
-        events = events[size:]
-    return chunks
-
-
-def expected(
-    net: rnn.Network, events: list[Event], lookahead: int = 0
-) -> dict[str, list[tuple[Any, ...]]]:
-    """What each stream answers, by `unroll` of the whole of it: (label, score, step, time)."""
-    assert net.labels is not None
-    by_stream = defaultdict(list)
-    for key, x, time in events:
-        by_stream[key].append((x, time))
-    answers = {}
-    for key, sequence in by_stream.items():
-        xs = np.array([x for x, _ in sequence] + [np.zeros(D, np.float32)] * lookahead)
-        ys = net.unroll(xs)[0][lookahead:]
-        answers[key] = [
-            (net.labels[y.argmax()], float(y.max()), step, time)
-            for step, (y, (_, time)) in enumerate(zip(ys, sequence, strict=True), 1)
-        ]
-    return answers
-
-
-def by_step(collected: list[Any]) -> dict[str, list[tuple[Any, ...]]]:
-    found = defaultdict(list)
-    for (key, answer), time, _ in collected:
-        found[key].append((answer.label, answer.score, answer.step, time))
-    return {key: sorted(answers, key=lambda answer: answer[2]) for key, answers in found.items()}
-
-
-@pytest.mark.parametrize("shards", [1, 7, 32])
-def test_tag_of_interleaved_streams_is_unroll_to_the_bit(runner: Runner, shards: int) -> None:
-    net = network()
-    events = interleaved(streams(200, 30, seed=shards), seed=shards)
-    chunks = cut(events, seed=shards)
-    collected = runner.collect_windowed(
-        lambda p: (
-            p
-            | replay(chunks, bounded=not runner.unbounded)
-            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
-            | rnn.Tag(net, shards=shards)
-        ),
-        max_bundle_size=random.Random(shards).choice([37, 200, 1000]),
-        streaming=runner.unbounded,
-    )
-    assert by_step(collected) == expected(net, events)
 
 
 def test_the_echo_is_the_input(runner: Runner) -> None:
@@ -138,43 +43,6 @@ def test_bounded_input_is_stepped_in_event_time(runner: Runner) -> None:
         )
     )
     assert by_step(collected) == expected(net, events, lookahead=2)
-
-
-def test_an_end_begins_anew_and_classifies(runner: Runner) -> None:
-    """Five sequences on each key, one behind the other, each of which ends by itself."""
-    net = network(lookahead=1)
-    assert net.labels is not None
-    draw = np.random.default_rng(3)
-    sequences = {
-        f"key {k}": [
-            draw.normal(size=(int(draw.integers(1, 6)), D)).astype(np.float32) for _ in range(5)
-        ]
-        for k in range(30)
-    }
-    events, time = [], 0
-    for turn in range(30):
-        for key, parts in sequences.items():
-            flat = [(x, i == len(part) - 1) for part in parts for i, x in enumerate(part)]
-            if turn < len(flat):
-                events.append((key, flat[turn], float(time)))
-                time += 1
-    collected = runner.collect(
-        lambda p: (
-            p
-            | replay(cut(events, 3), bounded=not runner.unbounded)
-            | beam.Map(lambda event: event).with_output_types(
-                tuple[str, beam.typehints.Tuple[np.ndarray, bool]]
-            )
-            | rnn.Classify(net, x=lambda value: value[0], end=lambda value: value[1], shards=7)
-        ),
-        streaming=runner.unbounded,
-    )
-    wanted = []
-    for key, parts in sequences.items():
-        for part in parts:
-            y = net.unroll(np.concatenate([part, np.zeros((1, D), np.float32)]))[0][-1]
-            wanted.append((key, net.labels[y.argmax()], float(y.max()), len(part)))
-    assert sorted((key, *answer) for key, answer in collected) == sorted(wanted)
 
 
 def test_bad_events_leave_and_the_others_go_on(runner: Runner) -> None:
@@ -209,37 +77,6 @@ def test_bad_events_leave_and_the_others_go_on(runner: Runner) -> None:
         "InputError: x has NaN or infinite values",
         f"InputError: x has shape ({D + 1},), expected ({D},)",
     }
-
-
-@pytest.mark.parametrize("runner", TIMERS, indirect=True)
-def test_idle_streams_expire(runner: Runner) -> None:
-    """Two sessions on each stream, an hour apart; the second ends by its timer alone."""
-    net = network()
-    assert net.labels is not None
-    sequences = streams(40, 6, seed=8)
-    first = interleaved(sequences, seed=8)
-    second = [(key, x, time + 7200) for key, x, time in first]
-    beat = [
-        ("beat", np.zeros(D, np.float32), 20_000.0),
-        ("beat", np.zeros(D, np.float32), 30_000.0),
-    ]
-    collected = runner.collect_windowed(
-        lambda p: (
-            p
-            | replay([*cut(first, 8), *cut(second, 8), beat[:1], beat[1:]])
-            | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
-            | rnn.Classify(net, expire_after=3600, shards=3)
-        ),
-        streaming=True,
-    )
-    lasts = {key: time for key, _, time in first}
-    wanted = []
-    for key, xs in sequences.items():
-        y = net.unroll(xs)[0][-1]
-        answer = (net.labels[y.argmax()], float(y.max()), len(xs))
-        wanted += [(key, answer, lasts[key] + wait) for wait in (3600.0, 10_800.0)]
-    found = [(key, tuple(answer), time) for (key, answer), time, _ in collected if key != "beat"]
-    assert sorted(found) == sorted(wanted)
 
 
 def test_each_window_has_states_of_its_own(runner: Runner) -> None:
