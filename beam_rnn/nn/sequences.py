@@ -69,9 +69,9 @@ def run_cell(
         times = 1
         if isinstance(rows, slice):
             # As long as the same rows step, they stay in place.
-            first = i
+            first, again = i, waves[i - 1] if fresh is None else None
             most = min(len(waves), first + block // m - 1)
-            while i < most and _goes_on(waves[i], rows):
+            while i < most and (waves[i] is again or _goes_on(waves[i], rows)):
                 i += 1
             times += i - first
         if fresh is not None:
