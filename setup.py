@@ -13,6 +13,7 @@ KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
 APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8"})
+KAFKA = ["confluent-kafka>=2.6"]
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
@@ -45,9 +46,10 @@ setup(
         "torch": ["torch>=2.2"],
         "train": TRAIN,
         "audio": AUDIO,
+        "kafka": KAFKA,
         "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *TRAIN}),
+        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *TRAIN}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

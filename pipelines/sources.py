@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import apache_beam as beam
-from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.core import RestrictionProvider
@@ -22,6 +21,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Duration, Timestamp
 
 from pipelines.events import Event, Failed, parse
+from pipelines.tracking import PositionTracker
 
 FAILED = "failed"
 
@@ -202,45 +202,12 @@ class Position:
     done: bool = False
 
 
-class _Tracker(RestrictionTracker):
-    """Claims are the positions to go on from."""
-
-    def __init__(self, position: Position) -> None:
-        self._at = position
-        self._split = False
-
-    def current_restriction(self) -> Position:
-        return self._at
-
-    def current_progress(self) -> RestrictionProgress:
-        return RestrictionProgress(fraction=float(self._at.done))
-
-    def check_done(self) -> None:
-        if not self._at.done:
-            raise ValueError("the source has not been read to its end")
-
-    def try_claim(self, position: Position) -> bool:
-        if not self._split:
-            self._at = position
-        return not self._split
-
-    def try_split(self, fraction_of_remainder: float) -> tuple[Position, Position] | None:
-        # Only at the current position: what comes next is not known, so nothing can be shared.
-        if fraction_of_remainder or self._split or self._at.done:
-            return None
-        residual, self._at, self._split = self._at, Position(done=True), True
-        return self._at, residual
-
-    def is_bounded(self) -> bool:
-        return False
-
-
 class _Provider(RestrictionProvider):
     def initial_restriction(self, element: Any) -> Position:
         return Position(last_read=time.time())
 
-    def create_tracker(self, restriction: Position) -> _Tracker:
-        return _Tracker(restriction)
+    def create_tracker(self, restriction: Position) -> PositionTracker:
+        return PositionTracker(restriction)
 
     def restriction_size(self, element: Any, restriction: Position) -> int:
         return 1

@@ -14,6 +14,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from pipelines import sources
 from pipelines.events import Event
 from pipelines.job import LOCAL_RUNNER
+from pipelines.tracking import PositionTracker
 
 # What the pipelines of this module saw: they run in this process.
 seen: list[tuple[float, Any, Timestamp]] = []
@@ -177,7 +178,7 @@ def test_an_empty_folder_ends_when_idle(tmp_path: Path) -> None:
 
 
 def test_a_restriction_splits_only_where_it_is() -> None:
-    tracker = sources._Tracker(sources.Position())
+    tracker = PositionTracker(sources.Position())
     at = sources.Position({"f": 3}, Timestamp(1), None, 1.0)
     assert tracker.try_claim(at)
     assert tracker.try_split(0.5) is None
@@ -191,4 +192,4 @@ def test_a_restriction_splits_only_where_it_is() -> None:
 
 def test_a_tracker_that_is_left_early_says_so() -> None:
     with pytest.raises(ValueError, match="not been read to its end"):
-        sources._Tracker(sources.Position()).check_done()
+        PositionTracker(sources.Position()).check_done()

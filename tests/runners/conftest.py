@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.runners import cluster, harness, services
+from tests.runners.broker import Broker, kafka
 from tests.runners.harness import Runner
 from tests.runners.services import Service
 
@@ -56,6 +57,13 @@ def flink(service_logs: Path) -> Iterator[tuple[Service, int]]:
 def flink_cluster(service_logs: Path) -> Iterator[tuple[Service, int]]:
     """A job server whose jobs run on a JobManager and a TaskManager of their own, and its port."""
     with cluster.started(service_logs / "cluster") as running, running.job_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Kafka broker."""
+    with kafka(tmp_path_factory.mktemp("broker")) as started:
         yield started
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 PRISM_MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 PRISM_VERSION = "v2.77.0"
 FLINK_POM = Path(__file__).with_name("flink.pom.xml")
+KAFKA_POM = Path(__file__).with_name("kafka.pom.xml")
+KAFKA_IO_POM = Path(__file__).with_name("kafka_io.pom.xml")
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -27,9 +29,23 @@ def prism() -> Path:
 
 def flink() -> Path:
     """The folder of the Flink job server's jars, there or not."""
-    version = re.search(r"<beam\.version>(.+?)<", FLINK_POM.read_text(encoding="utf-8"))
-    assert version, f"{FLINK_POM} names no beam.version"
-    return folder() / f"flink-beam-{version[1]}" / "lib"
+    return folder() / f"flink-beam-{_version(FLINK_POM)}" / "lib"
+
+
+def kafka() -> Path:
+    """The folder of the Kafka broker's jars, there or not."""
+    return folder() / f"kafka-{_version(KAFKA_POM)}" / "lib"
+
+
+def kafka_io() -> Path:
+    """The folder of the jars of Beam's Kafka connector and its services, there or not."""
+    return folder() / f"kafka-io-beam-{_version(KAFKA_IO_POM)}" / "lib"
+
+
+def _version(pom: Path) -> str:
+    version = re.search(r"<(?:beam|kafka)\.version>(.+?)<", pom.read_text(encoding="utf-8"))
+    assert version, f"{pom} names no version"
+    return version[1]
 
 
 def install_prism() -> None:
@@ -42,11 +58,25 @@ def install_prism() -> None:
 
 def install_flink() -> None:
     """Fetches the Flink job server's jars with Maven; about 25 s, 152 MB."""
-    _need("java", "Java 11 or 17 runs the Flink job server")
-    _need("mvn", "Maven fetches the Flink job server")
-    with _fresh(flink()) as lib:
+    _fetch_jars(FLINK_POM, flink(), "the Flink job server")
+
+
+def install_kafka() -> None:
+    """Fetches the Kafka broker's jars with Maven; about 30 s, 46 MB."""
+    _fetch_jars(KAFKA_POM, kafka(), "the Kafka broker")
+
+
+def install_kafka_io() -> None:
+    """Fetches the jars of Beam's Kafka connector with Maven; about 40 s, 138 MB."""
+    _fetch_jars(KAFKA_IO_POM, kafka_io(), "Beam's Kafka connector")
+
+
+def _fetch_jars(pom: Path, target: Path, what: str) -> None:
+    _need("java", f"Java 11 or 17 runs {what}")
+    _need("mvn", f"Maven fetches {what}")
+    with _fresh(target) as lib:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
-        _call(["mvn", "-q", "-B", "-f", str(FLINK_POM), *goal], dict(os.environ))
+        _call(["mvn", "-q", "-B", "-f", str(pom), *goal], dict(os.environ))
 
 
 def main() -> int:
@@ -54,6 +84,8 @@ def main() -> int:
     steps: list[tuple[str, Path, Callable[[], None]]] = [
         ("Prism runner", prism(), install_prism),
         ("Flink job server", flink(), install_flink),
+        ("Kafka broker", kafka(), install_kafka),
+        ("Kafka connector of Beam", kafka_io(), install_kafka_io),
     ]
     for label, target, install in steps:
         if target.exists():

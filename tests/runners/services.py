@@ -106,14 +106,14 @@ def java(*options: str) -> list[str]:
         "-Dorg.slf4j.simpleLogger.log.org.apache.beam.runners.jobsubmission=info",
     ]
     opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in JAVA_OPENS]
-    return ["java", *options, *quiet, *opens, "-cp", f"{_installed(install.flink())}{os.sep}*"]
+    return ["java", *options, *quiet, *opens, "-cp", f"{installed(install.flink())}{os.sep}*"]
 
 
 @contextlib.contextmanager
 def prism(folder: Path) -> Iterator[tuple[Service, int]]:
     """A running Prism, and the port of its job service."""
     port = free_port()
-    command = [str(_installed(install.prism())), "--job_port", str(port), "--log_level=warn"]
+    command = [str(installed(install.prism())), "--job_port", str(port), "--log_level=warn"]
     with _stopped(Service("prism", [*command, "--serve_http=false"], folder)) as service:
         service.wait_for_port(port)
         yield service, port
@@ -157,7 +157,8 @@ def _stopped(service: Service) -> Iterator[Service]:
         service.stop()
 
 
-def _installed(path: Path) -> Path:
+def installed(path: Path) -> Path:
+    """The path, which must be there."""
     if not path.exists():
         raise ServiceError(f"{path} is missing: `make setup` installs it")
     return path
