@@ -144,7 +144,9 @@ class _Reader:
         records = [first, *self._consumer.consume(RECORDS_AT_ONCE - 1, timeout=0)]
         good = [record for record in records if self._is_good(record)]
         if good:
-            self.next = good[-1].offset() + 1
+            last = good[-1].offset()
+            assert last is not None  # only what was not yet written has none
+            self.next = last + 1
             self.last_read = time.monotonic()
         return good
 

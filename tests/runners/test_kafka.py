@@ -61,6 +61,7 @@ def read_back(broker: Broker, topic: Topic) -> list[Message]:
 @on_each
 def test_records_are_read_once_in_order_at_their_times(runner: Runner, broker: Broker) -> None:
     topic = topic_of(broker, f"in-{runner.name}")
+    sent: list[tuple[Any, Any, int]]
     sent = [(f"k{i % 11}".encode(), str(i).encode(), BEGAN + 7 * i) for i in range(3_000)]
     sent += [(None, b"no key", BEGAN), (b"no value", None, BEGAN)]
     write(broker, topic.name, sent)
