@@ -26,6 +26,7 @@ from beam_rnn.nn import Magnitude as Magnitude
 from beam_rnn.nn import MaxPool as MaxPool
 from beam_rnn.nn import Multiplicative as Multiplicative
 from beam_rnn.nn import Network as Network
+from beam_rnn.nn import StepModel as StepModel
 from beam_rnn.streams.emit import every as every
 from beam_rnn.streams.event import BadEvent as BadEvent
 from beam_rnn.streams.event import Classified as Classified
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from beam_rnn.weights import from_keras as from_keras
     from beam_rnn.weights import from_npz as from_npz
     from beam_rnn.weights import from_onnx as from_onnx
+    from beam_rnn.weights import from_onnx_step as from_onnx_step
     from beam_rnn.weights import from_torch as from_torch
     from beam_rnn.weights import load as load
     from beam_rnn.weights import save as save
@@ -55,6 +57,7 @@ _LATER = {
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",
     "from_onnx": "beam_rnn.weights",
+    "from_onnx_step": "beam_rnn.weights",
     "from_torch": "beam_rnn.weights",
     "load": "beam_rnn.weights",
     "save": "beam_rnn.weights",

@@ -129,6 +129,7 @@ class Frames(Rows):
       preemphasis: p of y[t] = x[t] - p x[t-1], the sample before the first one being 0.
       center: whether frame t is centred on sample t hop (``size`` / 2 zeros before the sound and
         behind it, as ``librosa``), instead of beginning there.
+      before: zeros before the sound, where ``center`` does not say how many.
       pad: whether the last, incomplete frame is filled up with zeros; else it is dropped.
 
     Raises:
@@ -142,12 +143,18 @@ class Frames(Rows):
     preemphasis: float = 0.0
     center: bool = False
     pad: bool = False
+    before: int = 0
 
     def __post_init__(self) -> None:
         if self.rate < 1 or (self.source_rate is not None and self.source_rate < 1):
             raise OptionError(f"rates of {self.rate} and {self.source_rate}, expected 1 or more")
         if not 1 <= self.hop <= self.size:
             raise OptionError(f"hop is {self.hop}, expected 1 to size = {self.size} samples")
+        if not 0 <= self.before < self.size or (self.before and self.center):
+            raise OptionError(
+                f"before is {self.before}, expected 0 to size - 1 = {self.size - 1} zeros, and "
+                "none with center"
+            )
         if not 0 <= self.preemphasis < 1:
             raise OptionError(f"preemphasis is {self.preemphasis}, expected 0 <= p < 1")
 
@@ -156,8 +163,12 @@ class Frames(Rows):
         return self.size
 
     def start(self, index: int) -> float:
-        begin = index * self.hop - (self.size // 2 if self.center else 0)
-        return begin / self.rate
+        return (index * self.hop - self._zeros) / self.rate
+
+    @property
+    def _zeros(self) -> int:
+        """Zeros before the sound."""
+        return self.size // 2 if self.center else self.before
 
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, inner, last, tail = self._recall(memory)
@@ -182,7 +193,8 @@ class Frames(Rows):
             rows = np.concatenate([rows, np.concatenate([left, missing])[None]])
         if not index and not len(rows):
             raise InputError(
-                f"the sound ended after {len(tail)} samples, before its first frame of {self.size}"
+                f"the sound ended after {len(tail) - self._zeros} samples, before its first frame "
+                f"of {self.size}"
             )
         return index, rows
 
@@ -195,7 +207,7 @@ class Frames(Rows):
     def _recall(self, memory: bytes) -> tuple[int, bytes, Floats, Floats]:
         """Frames given, what the resampler remembers, the last sample, those of the next frame."""
         if not memory:
-            begin = np.zeros(self.size // 2 if self.center else 0, np.float32)
+            begin = np.zeros(self._zeros, np.float32)
             return 0, b"", np.zeros(1, np.float32), begin
         index, inner, rest = parts_of(memory)
         if len(rest) % 4 or not 4 <= len(rest) <= 4 * self.size:

@@ -21,3 +21,5 @@ from beam_rnn.nn.network import Network as Network
 from beam_rnn.nn.seq2seq import EncoderDecoder as EncoderDecoder
 from beam_rnn.nn.sequences import CRF as CRF
 from beam_rnn.nn.sequences import Bidirectional as Bidirectional
+from beam_rnn.nn.step_model import Recurrent as Recurrent
+from beam_rnn.nn.step_model import StepModel as StepModel

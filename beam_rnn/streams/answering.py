@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from beam_rnn.nn.inputs import Inputs
-from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.nn.step_model import Recurrent
 from beam_rnn.streams.answers import Said
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.entries import Entries
@@ -108,7 +108,7 @@ def numbered(arena: Arena, entries: Entries) -> tuple[Ints, Flags]:
     return step, begins
 
 
-def advance(network: Network, arena: Arena, entries: Entries) -> Advanced:
+def advance(network: Recurrent, arena: Arena, entries: Entries) -> Advanced:
     """Steps the states of entries in waves.
 
     Raises:

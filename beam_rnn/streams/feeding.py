@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from beam_rnn.errors import StateError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.entries import Entries
 from beam_rnn.streams.feature import Feature, Piece
@@ -23,6 +24,7 @@ class Feeding:
       closed: rows whose sequence from before these events ended before it got another input,
         and when (microseconds).
       bad: source, row and time of the events that failed, and why.
+      unfinished: row and time of the sequences whose end the feature could not finish, and why.
     """
 
     feature: Feature
@@ -30,6 +32,7 @@ class Feeding:
     memory: dict[int, bytes] = field(default_factory=dict)
     closed: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, int, int, str]] = field(default_factory=list)
+    unfinished: list[tuple[int, int, str]] = field(default_factory=list)
     _row: list[int] = field(default_factory=list)
     _time: list[int] = field(default_factory=list)
     _end: list[bool] = field(default_factory=list)
@@ -59,7 +62,16 @@ class Feeding:
     def end(self, row: int, time: int) -> None:
         """Ends the sequence of a row, with what its memory still holds."""
         if self.memory[row]:
-            self._add(row, time, self.feature.finish(self.memory[row]))
+            try:
+                pieces = self.feature.finish(self.memory[row])
+                if pieces:
+                    self.wanted.check(np.array([x for _, x in pieces]))
+            except StateError:  # no sequence is to blame
+                raise
+            except Exception as error:  # as above
+                pieces = []
+                self.unfinished.append((row, time, f"{type(error).__name__}: {error}"))
+            self._add(row, time, pieces)
             self.memory[row] = b""
         began = self._began[row]
         last = len(self._row) - 1

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from beam_rnn.errors import StateError
-from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
+from beam_rnn.nn.step_model import Recurrent
 from beam_rnn.streams.answering import Advanced, Answering, advance, settle
 from beam_rnn.streams.answers import Said
 from beam_rnn.streams.codec import Codec
@@ -58,7 +58,7 @@ class Labelling(Answering):
     """A label for each event (Tag) or sequence (Classify), from the state of a causal network.
 
     Args:
-      network: a causal network.
+      network: a causal network, or a step model.
       codec: how keys and values are written.
       per_sequence: whether answers are about the sequence (Classify) or an event of it (Tag).
       emit: which answers are given.
@@ -68,7 +68,7 @@ class Labelling(Answering):
 
     def __init__(
         self,
-        network: Network,
+        network: Recurrent,
         codec: Codec,
         *,
         per_sequence: bool = False,
@@ -90,6 +90,8 @@ class Labelling(Answering):
         self.answers_last = emit.each != 1 and not emit.change
         self.keeps_last = self.answers_last and not per_sequence and not lookahead
         self.speaks_last = self.answers_last or lookahead > 0
+        if self.answers_last and not lookahead:
+            network.readout(np.zeros((1, network.state_size), np.float32))  # raises if it can not
 
     def close(self, rows: Ints, times: Ints, said: Said) -> Entries | None:
         if self.lookahead:

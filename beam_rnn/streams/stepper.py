@@ -276,6 +276,7 @@ class Stepper:
             for row, when in closed.items():
                 feeding.begin(row, self.arena.memory.get(row, b""))
                 feeding.end(row, when)
+            self._unfinished(feeding, said)
             self._step(feeding.entries(), said)
             closed = feeding.closed
         self._close(closed, said)
@@ -322,7 +323,13 @@ class Stepper:
                 feeding.end(row, time)
         for source, row, time, reason in feeding.bad:
             said.leave(said.bad, arena, row, time, reason, events.value(source))
+        self._unfinished(feeding, said)
         return feeding
+
+    def _unfinished(self, feeding: Feeding, said: Said) -> None:
+        """Reports the sequences whose last input the feature could not make, without a value."""
+        for row, time, reason in feeding.unfinished:
+            said.leave(said.bad, self.arena, row, time, reason, None)
 
     def _close(self, closed: dict[int, int], said: Said) -> None:
         """Ends sequences that get no more events, each at its time."""

@@ -43,7 +43,7 @@ class _OverStreams(beam.PTransform):
     """What all transforms over streams share: options in, Pack -> Step -> answers.
 
     Args:
-      model: a causal Network, or the path of one (any filesystem of Beam).
+      model: a causal Network or a StepModel, or the path of a Network (any filesystem of Beam).
       x: value -> input of the network, a Feature, or None: the value is the input.
       order: ``arrival``, ``by_event_time(lateness)`` or ``by_sequence(fn)``. Default: event time
         where the input is bounded, else arrival. What is late leaves on ``.late``.

@@ -4,6 +4,7 @@ from beam_rnn.weights.keras import from_keras
 from beam_rnn.weights.native import load, save
 from beam_rnn.weights.npz import from_npz
 from beam_rnn.weights.onnx import from_onnx
+from beam_rnn.weights.onnx_step import from_onnx_step
 from beam_rnn.weights.torch import from_torch
 
-__all__ = ["from_keras", "from_npz", "from_onnx", "from_torch", "load", "save"]
+__all__ = ["from_keras", "from_npz", "from_onnx", "from_onnx_step", "from_torch", "load", "save"]

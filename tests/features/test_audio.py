@@ -21,6 +21,7 @@ FEATURES = {
     "frames side by side": Frames(RATE, 64, 64),
     "centred": Frames(RATE, 200, 80, center=True),
     "centred, odd": Frames(RATE, 101, 33, center=True),
+    "zeros before": Frames(RATE, 200, 80, before=120),
     "filled up": Frames(RATE, 200, 80, pad=True),
     "pre-emphasis": Frames(RATE, 200, 80, preemphasis=0.97),
     "resampled up": Frames(RATE, 200, 80, source_rate=5000),
@@ -82,6 +83,16 @@ def test_frames_begin_where_they_say() -> None:
     for time, frame in pieces:
         at = round(time * RATE)
         assert np.array_equal(frame, samples[at : at + 200] / np.float32(32768))
+
+
+def test_zeros_before_the_sound() -> None:
+    samples = sound(0.1)
+    pieces, _ = Frames(RATE, 200, 80, before=120).feed(samples, b"")
+    assert [time for time, _ in pieces[:3]] == [-0.015, -0.005, 0.005]
+    assert np.array_equal(pieces[0][1], np.r_[np.zeros(120), samples[:80] / np.float32(32768)])
+    _, memory = Frames(RATE, 200, 80, before=120).feed(samples[:70], b"")
+    with pytest.raises(InputError, match="ended after 70 samples"):
+        Frames(RATE, 200, 80, before=120).finish(memory)
 
 
 def test_a_last_frame_is_filled_up_or_dropped() -> None:
@@ -152,6 +163,8 @@ def test_broken_memory_is_refused(name: str) -> None:
         (lambda: Frames(0, 10, 5), "rates of 0"),
         (lambda: Frames(RATE, 10, 11), "hop is 11"),
         (lambda: Frames(RATE, 10, 5, preemphasis=1), "preemphasis is 1"),
+        (lambda: Frames(RATE, 10, 5, before=10), "before is 10"),
+        (lambda: Frames(RATE, 10, 5, before=1, center=True), "none with center"),
         (lambda: LogMel(FRAMES, fft_size=128), "fft_size is 128, expected at least 200"),
         (lambda: LogMel(FRAMES, high=5000), "0 <= low < high <= 4000"),
         (lambda: LogMel(FRAMES, window="kaiser"), "window is 'kaiser'"),

@@ -14,6 +14,7 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that, equal_to
 
 import beam_rnn as rnn
+from beam_rnn.features import Frames
 from beam_rnn.transforms.model import Model
 
 
@@ -183,7 +184,9 @@ def test_every_wants_a_number() -> None:
 
 
 def test_a_model_must_be_one(tmp_path: Any) -> None:
-    with pytest.raises(rnn.OptionError, match="the model is a int, expected a Network or a path"):
+    with pytest.raises(
+        rnn.OptionError, match="the model is a int, expected a Network, a StepModel or a path"
+    ):
         rnn.Tag(5)
     with pytest.raises(rnn.WeightsError, match="missing"):
         rnn.Tag(str(tmp_path / "missing.safetensors"))
@@ -244,3 +247,42 @@ def test_a_bundle_of_any_size_flushes_itself(size: int, monkeypatch: pytest.Monk
     wanted = [(k, rnn.Tagged(*a)) for k, sequence in words.items() for a in answers(NET, sequence)]
     with pipeline() as p:
         assert_that(p | beam.Create(events) | rnn.Tag(NET, order=rnn.arrival), equal_to(wanted))
+
+
+def growing(x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A step that keeps one number more for each 9 that it reads."""
+    y = np.eye(2)[state[:, 0].astype(int) % 2]
+    return y, np.concatenate([state + 1, x[x == 9][:, None]], axis=1) if 9 in x else state + 1
+
+
+def test_a_step_model_whose_state_changes_its_shape_fails_its_events_alone() -> None:
+    model = rnn.StepModel(growing, 1, 2, "1", ids=10, labels=["even", "odd"])
+    events = [("a", 1), ("b", 2), ("a", 9), ("b", 3), ("a", 4)]
+    with pipeline() as p:
+        made = p | beam.Create(events) | beam.Map(lambda e: e).with_output_types(tuple[str, int])
+        tagged = made | rnn.Tag(model)
+        said = tagged | beam.MapTuple(lambda key, tag: (key, tag.input, tag.label))
+        expected = [("a", 1, "even"), ("b", 2, "even"), ("b", 3, "odd"), ("a", 4, "odd")]
+        assert_that(said, equal_to(expected), label="answers")
+        reason = (
+            "ModelError: the step gave state of shape (1, 2) and type float64, expected (1, 1) "
+            "numbers"
+        )
+        assert_that(tagged.failed, equal_to([rnn.BadEvent("a", reason, 9)]), label="failed")
+
+
+def test_a_sound_that_ends_before_its_first_frame_fails_alone() -> None:
+    frames = Frames(8000, 4, 4)
+    net = rnn.Network([rnn.Context(1, (4,)), rnn.Dense(np.ones((2, 5)), np.zeros(2))])
+    chunks = [("short", b"\1\0\2\0"), ("long", b"\1\0\2\0"), ("long", b"\0\0" * 3), ("odd", b"\1")]
+    with pipeline() as p:
+        made = p | beam.Create(chunks) | beam.Map(lambda e: e).with_output_types(tuple[str, bytes])
+        tagged = made | rnn.Tag(net, x=frames)
+        said = tagged | beam.MapTuple(lambda key, tag: (key, tag.input))
+        assert_that(said, equal_to([("long", 0.0)]), label="answers")
+        expected = [
+            ("short", "InputError: the sound ended after 2 samples, before its first frame of 4"),
+            ("odd", "InputError: 1 bytes of sound, expected 2 for each sample"),
+        ]
+        failed = tagged.failed | beam.Map(lambda bad: (bad.stream, bad.reason))
+        assert_that(failed, equal_to(expected), label="failed")
