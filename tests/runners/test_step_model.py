@@ -10,8 +10,8 @@ import pytest
 
 import beam_rnn as rnn
 from tests.runners.harness import Runner
+from tests.runners.histories import D, by_step, cut, interleaved, streams
 from tests.runners.sources import replay
-from tests.runners.test_tag import D, by_step, cut, interleaved, streams
 
 
 def leaky(x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
