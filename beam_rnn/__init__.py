@@ -9,6 +9,7 @@ from beam_rnn.errors import RnnError as RnnError
 from beam_rnn.errors import StateError as StateError
 from beam_rnn.errors import WeightsError as WeightsError
 from beam_rnn.nn import CRF as CRF
+from beam_rnn.nn import CTC as CTC
 from beam_rnn.nn import GRU as GRU
 from beam_rnn.nn import LSTM as LSTM
 from beam_rnn.nn import RNN as RNN
@@ -26,6 +27,7 @@ from beam_rnn.nn import Magnitude as Magnitude
 from beam_rnn.nn import MaxPool as MaxPool
 from beam_rnn.nn import Multiplicative as Multiplicative
 from beam_rnn.nn import Network as Network
+from beam_rnn.nn import NGram as NGram
 from beam_rnn.nn import StepModel as StepModel
 from beam_rnn.streams.emit import every as every
 from beam_rnn.streams.event import BadEvent as BadEvent
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
+    from beam_rnn.weights import from_arpa as from_arpa
     from beam_rnn.weights import from_keras as from_keras
     from beam_rnn.weights import from_npz as from_npz
     from beam_rnn.weights import from_onnx as from_onnx
@@ -54,6 +57,7 @@ _LATER = {
     "Classify": "beam_rnn.transforms.streams",
     "Pack": "beam_rnn.transforms.streams",
     "Tag": "beam_rnn.transforms.streams",
+    "from_arpa": "beam_rnn.weights",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",
     "from_onnx": "beam_rnn.weights",

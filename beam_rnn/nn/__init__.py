@@ -12,12 +12,14 @@ from beam_rnn.nn.convolution import Conv1d as Conv1d
 from beam_rnn.nn.convolution import Flatten as Flatten
 from beam_rnn.nn.convolution import Magnitude as Magnitude
 from beam_rnn.nn.convolution import MaxPool as MaxPool
+from beam_rnn.nn.ctc import CTC as CTC
 from beam_rnn.nn.decode import Sampling as Sampling
 from beam_rnn.nn.layers import Activation as Activation
 from beam_rnn.nn.layers import Columns as Columns
 from beam_rnn.nn.layers import Dense as Dense
 from beam_rnn.nn.layers import Embedding as Embedding
 from beam_rnn.nn.network import Network as Network
+from beam_rnn.nn.ngram import NGram as NGram
 from beam_rnn.nn.seq2seq import EncoderDecoder as EncoderDecoder
 from beam_rnn.nn.sequences import CRF as CRF
 from beam_rnn.nn.sequences import Bidirectional as Bidirectional
