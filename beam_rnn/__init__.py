@@ -34,6 +34,7 @@ from beam_rnn.streams.event import BadEvent as BadEvent
 from beam_rnn.streams.event import Classified as Classified
 from beam_rnn.streams.event import Tagged as Tagged
 from beam_rnn.streams.feature import Feature as Feature
+from beam_rnn.streams.limits import Limits as Limits
 from beam_rnn.streams.order import arrival as arrival
 from beam_rnn.streams.order import by_event_time as by_event_time
 from beam_rnn.streams.order import by_sequence as by_sequence

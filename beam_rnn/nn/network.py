@@ -18,6 +18,7 @@ from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
 from beam_rnn.nn.sequences import CRF, Bidirectional, Stage, Wave
 
+MOST_LOOKAHEAD = 1 << 16  # each stream keeps so many events
 _FLOAT = np.dtype(np.float32)
 
 
@@ -76,8 +77,10 @@ class Network(Frozen):
             V = len(first.E)
             if len(self.vocabulary) != V:
                 raise ModelError(f"{len(self.vocabulary)} tokens, expected one for each of {V} ids")
-        if self.lookahead < 0:
-            raise ModelError(f"lookahead is {self.lookahead}, expected 0 or more steps")
+        if not 0 <= self.lookahead <= MOST_LOOKAHEAD:
+            raise ModelError(
+                f"lookahead is {self.lookahead}, expected 0 or more steps, at most {MOST_LOOKAHEAD}"
+            )
 
     output_size: int = field(init=False, repr=False)
 

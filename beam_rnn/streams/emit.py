@@ -24,7 +24,7 @@ class Emit:
         if isinstance(option, Emit):
             return option
         named = {"each": Emit(each=1), "final": Emit(), "change": Emit(change=True)}
-        if option not in named:
+        if not isinstance(option, str) or option not in named:
             raise OptionError(f'emit is {option!r}, expected "each", "final", "change" or every(n)')
         return named[option]
 

@@ -41,9 +41,21 @@ class BadEvent(NamedTuple):
     Attributes:
       stream: the key of its stream.
       reason: what was wrong and what was expected.
-      input: the event's value.
+      input: the event's value; None where it is too large, or of a type that cannot be written.
     """
 
     stream: Any
     reason: str
     input: Any
+
+
+_LONGEST = 1000  # characters of a reason: errors may quote the whole value
+
+
+def why(error: Exception) -> str:
+    """What an error says, so that it can be written: not too long, no lone surrogates."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # an error that cannot be told
+        text = type(error).__name__
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()

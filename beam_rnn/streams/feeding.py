@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from beam_rnn.errors import StateError
+from beam_rnn.errors import InputError, StateError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.entries import Entries
+from beam_rnn.streams.event import why
 from beam_rnn.streams.feature import Feature, Piece
+from beam_rnn.streams.limits import Limits
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Feeding:
     Attributes:
       feature: what makes inputs from values.
       wanted: what checks the inputs.
+      limits: how much may be remembered.
       memory: what the feature remembers of each row fed, as it is now.
       closed: rows whose sequence from before these events ended before it got another input,
         and when (microseconds).
@@ -29,6 +32,7 @@ class Feeding:
 
     feature: Feature
     wanted: Inputs
+    limits: Limits
     memory: dict[int, bytes] = field(default_factory=dict)
     closed: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, int, int, str]] = field(default_factory=list)
@@ -50,10 +54,13 @@ class Feeding:
         """Feeds a value; where it fails, nothing of it is taken and False is returned."""
         try:
             pieces, memory = self.feature.feed(value, self.memory[row])
+            if len(memory) > self.limits.memory_bytes:
+                size, most = len(memory), self.limits.memory_bytes
+                raise InputError(f"to be remembered: {size} bytes, memory_bytes is {most}")
             if pieces:
                 self.wanted.check(np.array([x for _, x in pieces]))
         except Exception as error:  # whatever the value made the feature raise
-            self.bad.append((source, row, time, f"{type(error).__name__}: {error}"))
+            self.bad.append((source, row, time, why(error)))
             return False
         self._add(row, time, pieces)
         self.memory[row] = memory

@@ -168,10 +168,21 @@ def join(packs: Sequence[Packed]) -> Packed:
         np.concatenate([pack.time for pack in packs]),
         np.concatenate([pack.end for pack in packs]),
         np.concatenate(xs) if xs else None,
-        [v for pack in packs for v in pack.inputs or ()] if packs[0].inputs is not None else None,
+        echoed(packs),
         reset=None if resets is None else np.concatenate(resets),
         seq=np.concatenate(seqs) if seqs else None,
     )
+
+
+def echoed(packs: Sequence[Packed]) -> list[Any] | None:
+    """What answers to the events of packs echo, or None where x itself is the value of all."""
+    if all(pack.inputs is None for pack in packs):
+        return None
+    values: list[Any] = []
+    for pack in packs:
+        own = pack.inputs
+        values += [pack.value(place) for place in range(len(pack))] if own is None else own
+    return values
 
 
 def merge(packs: Sequence[Packed]) -> Packed:

@@ -208,7 +208,7 @@ class Shard:
         if not packs:
             return
         held = join(packs)
-        if len({(pack.x is None, pack.inputs is None, pack.seq is None) for pack in packs}) > 1:
+        if len({(pack.x is None, pack.seq is None) for pack in packs}) > 1:
             raise StateError("events that are held back have different columns")
         if held.seq is None:
             raise StateError("events are held back without their numbers")

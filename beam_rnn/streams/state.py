@@ -106,6 +106,8 @@ class Block:
         if not 1 <= version <= VERSION:
             raise StateError(f"state of format {version}, expected 1 to {VERSION}")
         found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
+        if not found.fingerprint.isalnum():
+            raise StateError(f"state without the fingerprint of a model: {fingerprint!r}")
         if found.fingerprint != tag.fingerprint:
             raise StateError(
                 f"state of model {found.fingerprint}, but the model is {tag.fingerprint}: "

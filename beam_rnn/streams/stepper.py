@@ -11,10 +11,12 @@ from beam_rnn.nn.parameters import Ints
 from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers, Said
 from beam_rnn.streams.entries import Entries, latest_before
+from beam_rnn.streams.event import why
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
+from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
-from beam_rnn.streams.pack import Packed, as_made
+from beam_rnn.streams.pack import Packed, as_made, echoed
 from beam_rnn.streams.sequence import InSequence
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
@@ -33,6 +35,7 @@ class Stepper:
       expire_after: microseconds of event time without an event that end a sequence, or None.
       in_time: whether an event is late when its stream has stepped one of a later time.
       numbers: how events are numbered, where they are stepped in the order of their numbers.
+      limits: how much is remembered of a stream.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Stepper:
         expire_after: int | None = None,
         in_time: bool = False,
         numbers: Numbers | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.answering = answering
         self.tag = Tag(answering.fingerprint, shards)
@@ -51,6 +55,7 @@ class Stepper:
         self.feature = feature
         self.expire_after = expire_after
         self.in_time = in_time
+        self.limits = limits
         self.sequence = None if numbers is None else InSequence(numbers)
         self.clear()
 
@@ -172,9 +177,6 @@ class Stepper:
             return rows
         order, first = by_stream(rows)
         packs = [packed for _, packed in waiting]
-        inputs = None
-        if packs[0].inputs is not None:
-            inputs = [value for packed in packs for value in packed.inputs or ()]
         xs = [packed.x for packed in packs if packed.x is not None]
         time = np.concatenate([packed.time for packed in packs])[order]
         events = Entries(
@@ -185,7 +187,7 @@ class Stepper:
             np.zeros(len(rows), np.bool_),
             order,
             np.concatenate(xs) if xs else np.zeros(0, np.float32),
-            inputs,
+            echoed(packs),
         )
         resets = np.zeros(len(rows), np.bool_)
         if any(packed.reset is not None for packed in packs):
@@ -272,7 +274,7 @@ class Stepper:
         """Ends the sequences of rows, each at its time."""
         closed = dict(zip(rows.tolist(), times.tolist(), strict=True))
         if self.feature is not None:
-            feeding = Feeding(self.feature, self.answering.inputs)
+            feeding = Feeding(self.feature, self.answering.inputs, self.limits)
             for row, when in closed.items():
                 feeding.begin(row, self.arena.memory.get(row, b""))
                 feeding.end(row, when)
@@ -310,7 +312,7 @@ class Stepper:
         """Feeds the events to the feature."""
         assert self.feature is not None
         arena = self.arena
-        feeding = Feeding(self.feature, self.answering.inputs)
+        feeding = Feeding(self.feature, self.answering.inputs, self.limits)
         parts = (events.row, events.time, events.end, events.source, first, over, ended)
         for row, time, end, source, begins, anew, when in zip(
             *(part.tolist() for part in parts), strict=True
@@ -372,7 +374,7 @@ class Stepper:
     def _refuse(self, entry: Entries, error: Exception, said: Said) -> None:
         """Reports the entry that fails, and what would have been answered by it."""
         arena, row, until = self.arena, int(entry.row[0]), int(entry.until[0])
-        reason = f"{type(error).__name__}: {error}"
+        reason = why(error)
         if entry.pad[0]:
             left = self.answering.waiting(row)
             arena.reset(entry.row)

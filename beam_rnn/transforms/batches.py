@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from beam_rnn.errors import InputError
 from beam_rnn.nn.inputs import Inputs
 from beam_rnn.streams.answers import Answers
-from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.event import BadEvent, why
 from beam_rnn.streams.labels import Labels
+from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
@@ -64,12 +65,13 @@ class Columns:
         if not (pa.types.is_string(stream.type) or pa.types.is_large_string(stream.type)):
             raise InputError(f"column 'stream' is of {stream.type}, expected strings")
         self.stream = stream.cast(pa.string())
-        self.x = _rows(batch.column("x"), inputs.shape, n)
+        self.x = _rows(batch.column("x"), inputs, n)
         self.time = np.full(n, time, np.int64)
         if "time" in batch.schema.names:
             times = batch.column("time")
             if pa.types.is_timestamp(times.type):
-                times = times.cast(pa.timestamp("us", tz=times.type.tz), safe=False)
+                finer = times.type.unit == "ns"  # what is below a microsecond is cut
+                times = times.cast(pa.timestamp("us", tz=times.type.tz), safe=not finer)
             elif not pa.types.is_integer(times.type):
                 raise InputError(f"column 'time' is of {times.type}, expected timestamps")
             self.time = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -100,7 +102,8 @@ def _numbers(batch: pa.RecordBatch, numbers: Numbers) -> NDArray[Any]:
     return seq
 
 
-def _rows(column: pa.Array, shape: tuple[int, ...], n: int) -> NDArray[Any]:
+def _rows(column: pa.Array, inputs: Inputs, n: int) -> NDArray[Any]:
+    shape = inputs.shape
     if not shape:
         values = column
     elif pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
@@ -110,10 +113,16 @@ def _rows(column: pa.Array, shape: tuple[int, ...], n: int) -> NDArray[Any]:
         values = column.flatten()
     else:
         raise InputError(f"column 'x' is of {column.type}, expected lists of {shape[0]} values")
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise InputError(f"column 'x' is of {column.type}, expected numbers")
-    rows: NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(n, *shape)
-    return rows
+    if values.null_count:
+        raise InputError("column 'x' has nulls")
+    whole = pa.types.is_integer(values.type)
+    if not (whole or (pa.types.is_floating(values.type) and inputs.limits is None)):
+        expected = "numbers" if inputs.limits is None else "integer ids"
+        raise InputError(f"column 'x' is of {column.type}, expected {expected}")
+    rows = values.to_numpy(zero_copy_only=False).reshape(n, *shape)
+    with np.errstate(over="ignore"):  # what is then infinite is refused by itself
+        typed: NDArray[Any] = rows.astype(inputs.dtype, copy=False)
+    return typed
 
 
 class PackBatches(beam.DoFn):
@@ -123,12 +132,20 @@ class PackBatches(beam.DoFn):
       inputs: what the network takes.
       shards: the number of shards.
       numbers: how events are numbered, or None: they are not.
+      limits: how large the names of streams may be.
     """
 
-    def __init__(self, inputs: Inputs, shards: int, numbers: Numbers | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        shards: int,
+        numbers: Numbers | None = None,
+        limits: Limits = DEFAULT,
+    ) -> None:
         self.inputs = inputs
         self.shards = shards
         self.numbers = numbers
+        self.limits = limits
         self.packs = Packs(inputs)
 
     def setup(self) -> None:
@@ -146,9 +163,12 @@ class PackBatches(beam.DoFn):
     ) -> Iterable[Any]:
         try:
             columns = Columns(batch, self.inputs, time.micros, self.numbers)
-        except (InputError, pa.ArrowException) as error:
+            longest = pa.compute.max(pa.compute.binary_length(columns.stream)).as_py() or 0
+            if too_large := self.limits.too_large("longest stream", longest):
+                raise InputError(too_large)
+        except (InputError, KeyError, pa.ArrowException) as error:
             METRICS.failed.inc(batch.num_rows)
-            bad = BadEvent(None, f"{type(error).__name__}: {error}", batch)
+            bad = BadEvent(None, why(error), batch)
             return [beam.pvalue.TaggedOutput(FAILED, bad)]
         self.held.setdefault(window, []).append(columns)
         self.count += batch.num_rows
@@ -276,7 +296,9 @@ def list_array(x: NDArray[Any]) -> pa.Array:
 class ToBatches(PackEvents):
     """(key, value) -> the events of a bundle as RecordBatches, one for each window."""
 
-    def _element(self, shard: int, packed: Packed, window: Any) -> Any:
+    carries_values = False
+
+    def _element(self, shard: int, packed: Packed, window: Any, values: bytes) -> Any:
         assert packed.x is not None
         streams = pa.array([self.key_coder.decode(key) for key in packed.streams], pa.string())
         stream = pa.DictionaryArray.from_arrays(packed.stream, streams)

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from beam_rnn.errors import InputError
 from beam_rnn.nn.inputs import Inputs
-from beam_rnn.streams.event import BadEvent
+from beam_rnn.streams.event import BadEvent, why
+from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
 
 FAILED = "failed"
+_ANY = coders.registry.get_coder(Any)  # of what a failed event tells
 _EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
 _BYTES = 32 << 20
 _PROCESS = int.from_bytes(os.urandom(5), "little")
@@ -78,7 +80,10 @@ class PackEvents(beam.DoFn):
       raw: whether values travel as they are, for a feature behind the shuffle.
       reset: value -> whether its sequence begins anew with it, or None: never.
       numbers: how events are numbered, or None: they are not.
+      limits: how large keys and values may be.
     """
+
+    carries_values = True  # as far as answers echo them
 
     def __init__(
         self,
@@ -92,16 +97,19 @@ class PackEvents(beam.DoFn):
         *,
         reset: Callable[[Any], bool] | None = None,
         numbers: Numbers | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.inputs = inputs
         self.shards = shards
         self.key_coder = key_coder
+        self.value_coder = value_coder
         self.values_coder = coders.IterableCoder(value_coder)
         self.x = x
         self.end = end
         self.raw = raw
         self.reset = reset
         self.numbers = numbers
+        self.limits = limits
         self.packs = Packs(inputs)
 
     def setup(self) -> None:
@@ -122,11 +130,12 @@ class PackEvents(beam.DoFn):
         try:
             encoded, shard = self.known.get(key) or self._locate(key)
             x = value if self.x is None else self.x(value)
-            ends = self.end is not None and self.end(value)
-            resets = self.reset is not None and self.reset(value)
+            ends = self.end is not None and bool(self.end(value))
+            resets = self.reset is not None and bool(self.reset(value))
             number = None if self.numbers is None else self._number(self.numbers, value)
         except Exception as error:  # whatever x, end or the key's coder raises
-            return self._failed(key, f"{type(error).__name__}: {error}", value)
+            METRICS.failed.inc()
+            return [beam.pvalue.TaggedOutput(FAILED, self._bad(key, why(error), value))]
         lists = self.held.get((shard, window))
         if lists is None:
             lists = self.held[shard, window] = _Lists()
@@ -156,18 +165,18 @@ class PackEvents(beam.DoFn):
         held = self.held
         self.start_bundle()
         for (shard, window), lists in held.items():
-            packed, bad = self._packed(lists)
+            packed, values, bad = self._packed(lists)
             for place, reason in bad:
                 key = self.key_coder.decode(lists.keys[lists.stream[place]])
-                event = BadEvent(key, reason, lists.values[place])
+                event = self._bad(key, reason, lists.values[place])
                 failed = create(event, lists.times[place], (window,))
                 METRICS.failed.inc()
                 yield beam.pvalue.TaggedOutput(FAILED, failed)
             if len(packed):
-                yield self._element(shard, packed, window)
+                yield self._element(shard, packed, window, values)
 
-    def _element(self, shard: int, packed: Packed, window: Any) -> Any:
-        return self.packs.element(shard, packed, window, self.values_coder.encode)
+    def _element(self, shard: int, packed: Packed, window: Any, values: bytes) -> Any:
+        return self.packs.element(shard, packed, window, lambda _: values)
 
     def _number(self, numbers: Numbers, value: Any) -> int:
         """The number of an event; that of a stream's first is 0."""
@@ -179,17 +188,26 @@ class PackEvents(beam.DoFn):
 
     def _locate(self, key: Any) -> tuple[bytes, int]:
         encoded = self.key_coder.encode(key)
+        if too_large := self.limits.too_large("key", len(encoded)):
+            raise InputError(too_large)
         found = encoded, shard_of(encoded, self.shards)
         if len(self.known) >= self.packs.known_keys:
             self.known.clear()
         self.known[key] = found
         return found
 
-    def _failed(self, key: Any, reason: str, value: Any) -> Iterator[Any]:
-        METRICS.failed.inc()
-        yield beam.pvalue.TaggedOutput(FAILED, BadEvent(key, reason, value))
+    def _bad(self, key: Any, reason: str, value: Any) -> BadEvent:
+        """What is told of an event, in a form that can be written."""
+        return BadEvent(self._writable(key), reason, self._writable(value))
 
-    def _packed(self, lists: _Lists) -> tuple[Packed, list[tuple[int, str]]]:
+    def _writable(self, value: Any) -> Any:
+        try:
+            return value if len(_ANY.encode(value)) <= self.limits.event_bytes else None
+        except Exception:  # whatever pickling it raises
+            return None
+
+    def _packed(self, lists: _Lists) -> tuple[Packed, bytes, list[tuple[int, str]]]:
+        """The good events, their values as bytes, and the places of the bad."""
         n = len(lists.stream)
         end = np.zeros(n, np.bool_)
         end[lists.ends] = True
@@ -207,33 +225,47 @@ class PackEvents(beam.DoFn):
             reset=reset,
             seq=None if self.numbers is None else np.array(lists.numbers, np.int64),
         )
-        if self.raw:
-            return packed, []
-        xs = lists.values if self.x is None else lists.xs
         bad: list[tuple[int, str]] = []
+        left = np.arange(n)
+        if not self.raw:
+            xs = lists.values if self.x is None else lists.xs
+            try:
+                packed.x = self.inputs.stack(xs)
+            except Exception:  # one of them at least is bad: find which
+                x, bad = check_each(xs, self.inputs)
+                left = np.delete(left, [place for place, _ in bad])
+                packed = packed[left]
+                packed.x = x
+            # The value is in x already where it is a vector of the right type, or an id.
+            kind = np.ndarray if self.inputs.shape else int
+            if self.x is None and all(type(value) is kind for value in packed.inputs or ()):
+                packed.inputs = None
+            if packed.inputs is None or not self.carries_values:
+                return packed, b"", bad
+        values = packed.inputs or []
         try:
-            x = self.inputs.check(_rows(xs, self.inputs))
-        except Exception:  # one of them at least is bad: find which
-            x, bad = check_each(xs, self.inputs)
-            good = np.ones(n, np.bool_)
-            good[[place for place, _ in bad]] = False
-            packed = packed[np.flatnonzero(good)]
-        packed.x = x
-        # The value is in x already where it is a vector of the right type, or an id.
-        kind = np.ndarray if self.inputs.shape else int
-        if self.x is None and all(type(value) is kind for value in packed.inputs or ()):
-            packed.inputs = None
-        return packed, bad
+            encoded = self.values_coder.encode(values)
+        except Exception:  # one of them at least is not for its coder
+            encoded = None
+        if encoded is None or len(encoded) > self.limits.event_bytes:
+            unfit = self._unfit(values)
+            bad += [(int(left[place]), reason) for place, reason in unfit]
+            if unfit or encoded is None:
+                packed = packed[np.delete(np.arange(len(left)), [place for place, _ in unfit])]
+                encoded = self.values_coder.encode(packed.inputs)
+        return packed, encoded, bad
 
-
-def _rows(xs: list[Any], inputs: Inputs) -> NDArray[Any]:
-    """Stacks inputs into one array (n, ...); raises where they do not fit together."""
-    if inputs.shape and all(type(x) is np.ndarray for x in xs):
-        rows = np.concatenate([x.ravel() for x in xs]) if xs else np.zeros(0)
-        if {x.shape for x in xs} != {inputs.shape}:
-            raise InputError("inputs of different shapes")
-        return rows.reshape(len(xs), *inputs.shape)
-    return np.array(xs)
+    def _unfit(self, values: list[Any]) -> list[tuple[int, str]]:
+        """Places of values that are too large, or that their coder cannot write."""
+        unfit = []
+        for place, value in enumerate(values):
+            try:
+                reason = self.limits.too_large("value", len(self.value_coder.encode(value)))
+            except Exception as error:  # whatever the coder raises
+                reason = why(error)
+            if reason is not None:
+                unfit.append((place, reason))
+        return unfit
 
 
 def check_each(xs: list[Any], inputs: Inputs) -> tuple[NDArray[Any], list[tuple[int, str]]]:
@@ -244,6 +276,6 @@ def check_each(xs: list[Any], inputs: Inputs) -> tuple[NDArray[Any], list[tuple[
         try:
             good.append(inputs.check_one(x))
         except Exception as error:  # np.asarray raises many kinds
-            bad.append((place, f"{type(error).__name__}: {error}"))
+            bad.append((place, why(error)))
     empty = np.zeros((0, *inputs.shape), inputs.dtype)
     return np.concatenate([empty, *good]), bad

@@ -17,6 +17,7 @@ from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
@@ -51,6 +52,7 @@ class Stepping:
     columnar: bool = False
     lateness: int | None = None  # microseconds, where unbounded events are stepped in their time
     numbers: Numbers | None = None  # where events are stepped in the order of their numbers
+    limits: Limits = DEFAULT
 
     def stepper(self) -> Stepper:
         """What steps them."""
@@ -69,6 +71,7 @@ class Stepping:
             expire_after=self.expire_after,
             in_time=self.lateness is not None,
             numbers=self.numbers,
+            limits=self.limits,
         )
 
 

@@ -16,10 +16,12 @@ from apache_beam.typehints.trivial_inference import key_value_types
 from apache_beam.utils.timestamp import Duration
 
 from beam_rnn.errors import OptionError
+from beam_rnn.nn.network import MOST_LOOKAHEAD
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.labels import Labelling
+from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Order, arrival, event_time
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
@@ -53,6 +55,7 @@ class _OverStreams(beam.PTransform):
       lookahead: how many inputs later an event is answered; default: as the model was trained.
       emit: "each", "final", "change" or ``every(n)``.
       shards: how many parts the state has; fixed for the life of the state.
+      limits: how large events, and what is remembered of a stream, may be.
 
     Raises:
       OptionError: an option is wrong, or would lose data under the pipeline's options.
@@ -67,6 +70,7 @@ class _OverStreams(beam.PTransform):
     lookahead: int | None = None
     emit: str | Emit = "each"
     shards: int = 32
+    limits: Limits = DEFAULT
 
     per_sequence: ClassVar[bool]
     answer: ClassVar[type]
@@ -81,7 +85,7 @@ class _OverStreams(beam.PTransform):
         self._inputs = network.inputs
         self._emit = Emit.of(self.emit)
         self._lookahead = network.lookahead if self.lookahead is None else self.lookahead
-        if not isinstance(self._lookahead, int) or self._lookahead < 0:
+        if not isinstance(self._lookahead, int) or not 0 <= self._lookahead <= MOST_LOOKAHEAD:
             raise OptionError(f"lookahead is {self.lookahead!r}, expected a number of steps")
         if not isinstance(self.shards, int) or not 1 <= self.shards <= 1 << 20:
             raise OptionError(f"shards is {self.shards!r}, expected a whole number from 1")
@@ -94,8 +98,13 @@ class _OverStreams(beam.PTransform):
         if not (self.order is None or isinstance(self.order, Order)):
             raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time(), ...")
         self._expire_after = None
+        if not isinstance(self.limits, Limits):
+            raise OptionError(f"limits is {self.limits!r}, expected rnn.Limits(...)")
         if self.expire_after is not None:
-            self._expire_after = Duration.of(self.expire_after).micros
+            try:
+                self._expire_after = Duration.of(self.expire_after).micros
+            except (TypeError, ValueError, OverflowError) as error:
+                raise OptionError(f"expire_after is {self.expire_after!r}: {error}") from None
             if self._expire_after <= 0:
                 raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
 
@@ -134,6 +143,7 @@ class _OverStreams(beam.PTransform):
             columnar,
             None if sorts else order.lateness,
             numbers,
+            limits=self.limits,
         )
         if sorts:
             events |= "OnePane" >> beam.WindowInto(
@@ -171,7 +181,7 @@ class _OverStreams(beam.PTransform):
 
     def _pack(self, stepping: Stepping) -> beam.DoFn:
         if stepping.columnar:
-            return PackBatches(self._inputs, self.shards, stepping.numbers)
+            return PackBatches(self._inputs, self.shards, stepping.numbers, self.limits)
         raw = stepping.feature is not None
         x: Any = None if raw else self.x
         return PackEvents(
@@ -184,6 +194,7 @@ class _OverStreams(beam.PTransform):
             raw,
             reset=self.reset,
             numbers=stepping.numbers,
+            limits=self.limits,
         )
 
     def _key_coder(self, key_type: Any) -> coders.Coder:

@@ -105,6 +105,24 @@ def _sound(path: str, what: str) -> Iterator[None]:
         raise WeightsError(f"{path}: {what}: not a sound HDF5 file: {error}") from error
 
 
+_HEAP = b"GCOL\x01\0\0\0"  # a global heap, version 1: where texts of any length lie
+
+
+def _check_heaps(path: str, data: bytes) -> None:
+    """Refuses heaps in which an object takes no space: libhdf5 would look for its end for ever."""
+    start = data.find(_HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+        at = start + 16
+        while at + 16 <= min(end, len(data)):
+            index, size = data[at : at + 2], int.from_bytes(data[at + 8 : at + 16], "little")
+            taken = size if index == b"\0\0" else 16 + (size + 7) // 8 * 8  # 0: what is free
+            if taken < 16 or at + taken > end:
+                raise WeightsError(f"{path}: the heap at byte {start} is broken")
+            at += taken
+        start = data.find(_HEAP, start + 1)
+
+
 class _File:
     """An HDF5 file in memory: groups and datasets by path, never one of another file."""
 
@@ -112,6 +130,7 @@ class _File:
         self.path = path
         self._size = len(data)
         self._h5py = h5py
+        _check_heaps(path, data)
         with _sound(path, "the weights"):
             self._root = h5py.File(BytesIO(data), "r")
 

@@ -262,6 +262,18 @@ def test_the_state_of_another_lookahead_is_refused(lookahead: int) -> None:
         list(other.close(shard, None))
 
 
+def test_values_that_travel_as_x_are_echoed_beside_others() -> None:
+    """Whether a pack carries its values depends on their types."""
+    stepper = labelling(NET, 1, CODEC, emit=Emit.of("each"))
+    shard = Shard(0)
+    for place, inputs in enumerate((None, ["two", "three"], None)):
+        pack = packed([Event("a", 0, 2 * place, False), Event("b", 0, 2 * place + 1, False)])
+        pack.inputs = inputs
+        stepper.receive(shard, pack)
+    (said,) = stepper.settle()
+    assert [answer.input for _, answer in rows_of(said)] == [0, "two", 4, 1, "three", 5]
+
+
 @pytest.mark.parametrize("x", [[10], [[1.0]], [-1]], ids=str)
 def test_events_packed_for_another_model_are_refused(x: list[Any]) -> None:
     pack = packed([Event("a", 0, 1, False)])

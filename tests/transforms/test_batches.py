@@ -123,7 +123,7 @@ def test_bad_rows_and_bad_batches_leave() -> None:
         assert sorted((event.stream or "", event.reason) for event in found) == [
             ("", "InputError: a batch without the column 'x': ['stream']"),
             ("", "InputError: column 'stream' is of int64, expected strings"),
-            ("", "InputError: column 'x' is of string, expected numbers"),
+            ("", "InputError: column 'x' is of string, expected integer ids"),
             ("b", "InputError: x has the id 12, expected 0..9"),
         ]
 
