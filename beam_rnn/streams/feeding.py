@@ -77,7 +77,7 @@ class Feeding:
                 raise
             except Exception as error:  # as above
                 pieces = []
-                self.unfinished.append((row, time, f"{type(error).__name__}: {error}"))
+                self.unfinished.append((row, time, why(error)))
             self._add(row, time, pieces)
             self.memory[row] = b""
         began = self._began[row]
