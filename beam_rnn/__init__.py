@@ -32,8 +32,11 @@ from beam_rnn.nn import StepModel as StepModel
 from beam_rnn.streams.emit import every as every
 from beam_rnn.streams.event import BadEvent as BadEvent
 from beam_rnn.streams.event import Classified as Classified
+from beam_rnn.streams.event import Generated as Generated
 from beam_rnn.streams.event import Tagged as Tagged
+from beam_rnn.streams.event import Translated as Translated
 from beam_rnn.streams.feature import Feature as Feature
+from beam_rnn.streams.feature import flat as flat
 from beam_rnn.streams.limits import Limits as Limits
 from beam_rnn.streams.order import arrival as arrival
 from beam_rnn.streams.order import by_event_time as by_event_time
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
+    from beam_rnn.transforms.writing import Generate as Generate
+    from beam_rnn.transforms.writing import Translate as Translate
     from beam_rnn.weights import from_arpa as from_arpa
     from beam_rnn.weights import from_keras as from_keras
     from beam_rnn.weights import from_npz as from_npz
@@ -56,8 +61,10 @@ if TYPE_CHECKING:
 # Imported when first used: the networks alone need NumPy only.
 _LATER = {
     "Classify": "beam_rnn.transforms.streams",
+    "Generate": "beam_rnn.transforms.writing",
     "Pack": "beam_rnn.transforms.streams",
     "Tag": "beam_rnn.transforms.streams",
+    "Translate": "beam_rnn.transforms.writing",
     "from_arpa": "beam_rnn.weights",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",

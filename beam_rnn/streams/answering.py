@@ -32,6 +32,8 @@ class Answering(ABC):
       inputs: what the model takes.
       state_size: floats in a state row.
       speaks_last: whether something may still be said when no more inputs can come.
+      needs: what an event that brings a sequence to its end must not leave empty, by its name, or
+        None where a sequence without inputs is no fault.
       sure: whether ``step`` can not fail, so that nothing is kept to undo it.
     """
 
@@ -41,6 +43,7 @@ class Answering(ABC):
     inputs: Inputs
     state_size: int
     speaks_last: bool
+    needs: str | None = None
     sure: bool = False
 
     @abstractmethod

@@ -20,13 +20,13 @@ class Codec(NamedTuple):
     encode_value: Callable[[Any], bytes]
     decode_value: Callable[[bytes], Any]
 
-    def encode_pending(self, pending: list[tuple[int, Any]]) -> bytes:
+    def encode_pending(self, pending: list[Any]) -> bytes:
         """Writes the (time, value) of events that wait for their answer."""
         times = np.array([time for time, _ in pending], np.int64)
         values = [self.encode_value(value) for _, value in pending]
         return columns.encode({"time": times, "input": values})
 
-    def decode_pending(self, data: bytes) -> list[tuple[int, Any]]:
+    def decode_pending(self, data: bytes) -> list[Any]:
         """Reads what ``encode_pending`` wrote.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -33,6 +34,41 @@ class Classified(NamedTuple):
     label: Any
     score: float
     steps: int
+
+
+class Translated(NamedTuple):
+    """What was written for a sequence (encoder-decoder).
+
+    Attributes:
+      output: its tokens, names of the decoder's vocabulary or ids.
+      score: the sum of the logarithms of their probabilities, after length normalisation.
+      rank: 1 for the best of its sequence.
+      alignment: for each token the place of the input that was read most, from 1, those that close
+        a source among them; empty without attention.
+      steps: how many inputs the sequence had.
+    """
+
+    output: Sequence[Any]
+    score: float
+    rank: int
+    alignment: Sequence[int]
+    steps: int
+
+
+class Generated(NamedTuple):
+    """What was drawn (one-to-many): a whole sequence, or its next tokens.
+
+    Attributes:
+      output: the tokens, names of the vocabulary or ids, without the stop token.
+      score: the sum of the logarithms of their probabilities, that of the stop token among them.
+      step: the place of the last token in its sequence, inputs among them, from 1.
+      stopped: whether the stop token came, which ends the sequence.
+    """
+
+    output: Sequence[Any]
+    score: float
+    step: int
+    stopped: bool
 
 
 class BadEvent(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 Piece = tuple[Any, Any]  # (what the answer echoes, x)
@@ -19,3 +21,21 @@ class Feature(Protocol):
 
     def finish(self, memory: bytes) -> list[Piece]:
         """The inputs that are still in the memory when a sequence ends."""
+
+
+@dataclass(frozen=True)
+class flat:
+    """A feature that makes any number of inputs of each value; answers echo the value.
+
+    ``x=rnn.flat(lambda word: [ids[letter] for letter in word])``: a word is a row of letters.
+    """
+
+    of: Callable[[Any], Iterable[Any]]
+
+    def feed(self, value: Any, memory: bytes) -> tuple[list[Piece], bytes]:
+        """The inputs of the value."""
+        return [(value, x) for x in self.of(value)], memory
+
+    def finish(self, memory: bytes) -> list[Piece]:
+        """Nothing is remembered."""
+        return []

@@ -28,6 +28,7 @@ class Feeding:
         and when (microseconds).
       bad: source, row and time of the events that failed, and why.
       unfinished: row and time of the sequences whose end the feature could not finish, and why.
+      empty: source, row and time of the events that ended a sequence which had no inputs at all.
     """
 
     feature: Feature
@@ -37,6 +38,7 @@ class Feeding:
     closed: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, int, int, str]] = field(default_factory=list)
     unfinished: list[tuple[int, int, str]] = field(default_factory=list)
+    empty: list[tuple[int, int, int]] = field(default_factory=list)
     _row: list[int] = field(default_factory=list)
     _time: list[int] = field(default_factory=list)
     _end: list[bool] = field(default_factory=list)
@@ -45,10 +47,10 @@ class Feeding:
     _x: list[Any] = field(default_factory=list)
     _began: dict[int, int] = field(default_factory=dict)  # where a row's present sequence begins
 
-    def begin(self, row: int, memory: bytes) -> None:
-        """Goes on with the sequence of a row."""
+    def begin(self, row: int, memory: bytes, steps: int) -> None:
+        """Goes on with the sequence of a row, which has had ``steps`` inputs."""
         self.memory[row] = memory
-        self._began[row] = -1  # before these events
+        self._began[row] = -1 if steps else len(self._row)  # -1: before these events
 
     def feed(self, source: int, row: int, time: int, value: Any) -> bool:
         """Feeds a value; where it fails, nothing of it is taken and False is returned."""
@@ -66,8 +68,11 @@ class Feeding:
         self.memory[row] = memory
         return True
 
-    def end(self, row: int, time: int) -> None:
-        """Ends the sequence of a row, with what its memory still holds."""
+    def end(self, row: int, time: int, source: int | None = None) -> None:
+        """Ends the sequence of a row, with what its memory still holds.
+
+        ``source``: the event with which it ends, or None where it ends without one.
+        """
         if self.memory[row]:
             try:
                 pieces = self.feature.finish(self.memory[row])
@@ -87,6 +92,8 @@ class Feeding:
             self._until[last] = time
         elif began < 0:
             self.closed[row] = time
+        elif source is not None:
+            self.empty.append((source, row, time))
         self._began[row] = len(self._row)
 
     def _add(self, row: int, time: int, pieces: list[Piece]) -> None:

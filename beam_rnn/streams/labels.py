@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,18 +202,7 @@ class Labelling(Answering):
         return pending
 
     def join(self, parts: Sequence[Labels]) -> Labels:
-        inputs: Any = [part.input for part in parts if len(part.input)]
-        if self.columnar and inputs:
-            inputs = np.concatenate([np.asarray(part) for part in inputs])
-        else:
-            inputs = [value for part in inputs for value in part]
-        nothing = np.zeros(0, np.int64)
-        return self._labels(
-            np.concatenate([nothing, *(part.label for part in parts)]),
-            np.concatenate([np.zeros(0, np.float32), *(part.score for part in parts)]),
-            np.concatenate([nothing, *(part.step for part in parts)]),
-            inputs,
-        )
+        return joined(parts, self._labels, columnar=self.columnar)
 
     def _labels(self, label: Ints, score: Floats, step: Ints, input: Any) -> Labels:
         return Labels(
@@ -224,6 +213,24 @@ class Labelling(Answering):
             self.network.labels if self.network.output_size > 1 else None,
             self.per_sequence,
         )
+
+
+def joined(
+    parts: Sequence[Labels], make: Callable[[Ints, Floats, Ints, Any], Labels], *, columnar: bool
+) -> Labels:
+    """Labels in parts as one, made by ``make``; what they echo as an array if ``columnar``."""
+    inputs: Any = [part.input for part in parts if len(part.input)]
+    if columnar and inputs:
+        inputs = np.concatenate([np.asarray(part) for part in inputs])
+    else:
+        inputs = [value for part in inputs for value in part]
+    nothing = np.zeros(0, np.int64)
+    return make(
+        np.concatenate([nothing, *(part.label for part in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.score for part in parts)]),
+        np.concatenate([nothing, *(part.step for part in parts)]),
+        inputs,
+    )
 
 
 def chosen(y: Floats) -> tuple[Ints, Floats]:

@@ -276,7 +276,7 @@ class Stepper:
         if self.feature is not None:
             feeding = Feeding(self.feature, self.answering.inputs, self.limits)
             for row, when in closed.items():
-                feeding.begin(row, self.arena.memory.get(row, b""))
+                feeding.begin(row, self.arena.memory.get(row, b""), int(self.arena.steps[row]))
                 feeding.end(row, when)
             self._unfinished(feeding, said)
             self._step(feeding.entries(), said)
@@ -318,11 +318,15 @@ class Stepper:
             *(part.tolist() for part in parts), strict=True
         ):
             if begins:
-                feeding.begin(row, arena.memory.get(row, b""))
+                feeding.begin(row, arena.memory.get(row, b""), int(arena.steps[row]))
             if anew:
                 feeding.end(row, when)
             if feeding.feed(source, row, time, events.value(source)) and end:
-                feeding.end(row, time)
+                feeding.end(row, time, source)
+        if self.answering.needs is not None:
+            reason = f"InputError: an empty {self.answering.needs}: expected at least one input"
+            for source, row, time in feeding.empty:
+                said.leave(said.bad, arena, row, time, reason, events.value(source))
         for source, row, time, reason in feeding.bad:
             said.leave(said.bad, arena, row, time, reason, events.value(source))
         self._unfinished(feeding, said)

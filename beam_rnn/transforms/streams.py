@@ -16,13 +16,17 @@ from apache_beam.typehints.trivial_inference import key_value_types
 from apache_beam.utils.timestamp import Duration
 
 from beam_rnn.errors import OptionError
+from beam_rnn.nn import Network, Recurrent, StepModel
 from beam_rnn.nn.network import MOST_LOOKAHEAD
+from beam_rnn.streams.answering import Answering
+from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.labels import Labelling
 from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Order, arrival, event_time
+from beam_rnn.streams.whole import WholeLabelling
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
 from beam_rnn.transforms.model import Model
@@ -41,19 +45,17 @@ for _answer in (Tagged, Classified, BadEvent):
 
 
 @dataclass
-class _OverStreams(beam.PTransform):
+class OverStreams(beam.PTransform):
     """What all transforms over streams share: options in, Pack -> Step -> answers.
 
     Args:
-      model: a causal Network or a StepModel, or the path of a Network (any filesystem of Beam).
+      model: the model, or the path of one (any filesystem of Beam).
       x: value -> input of the network, a Feature, or None: the value is the input.
       order: ``arrival``, ``by_event_time(lateness)`` or ``by_sequence(fn)``. Default: event time
         where the input is bounded, else arrival. What is late leaves on ``.late``.
       end: value -> whether it is the last event of its sequence; the next one begins anew.
       reset: value -> whether a sequence begins anew with it; the one before it ends.
       expire_after: seconds of event time without an event after which a sequence ends.
-      lookahead: how many inputs later an event is answered; default: as the model was trained.
-      emit: "each", "final", "change" or ``every(n)``.
       shards: how many parts the state has; fixed for the life of the state.
       limits: how large events, and what is remembered of a stream, may be.
 
@@ -67,26 +69,19 @@ class _OverStreams(beam.PTransform):
     end: Callable[[Any], bool] | None = None
     reset: Callable[[Any], bool] | None = None
     expire_after: float | Duration | None = None
-    lookahead: int | None = None
-    emit: str | Emit = "each"
     shards: int = 32
     limits: Limits = DEFAULT
 
-    per_sequence: ClassVar[bool]
+    kinds: ClassVar[tuple[type, ...]] = (Network, StepModel)
     answer: ClassVar[type]
+    columnar: ClassVar[bool] = False  # whether RecordBatches can be answered
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._model = Model(self.model)
-        network = self._model.network()
-        name = type(self).__name__
-        if not network.causal:
-            raise OptionError(f"{name} steps event by event: the model reads whole sequences")
-        self._inputs = network.inputs
-        self._emit = Emit.of(self.emit)
-        self._lookahead = network.lookahead if self.lookahead is None else self.lookahead
-        if not isinstance(self._lookahead, int) or not 0 <= self._lookahead <= MOST_LOOKAHEAD:
-            raise OptionError(f"lookahead is {self.lookahead!r}, expected a number of steps")
+        self._model = Model(self.model, self.kinds)
+        model = self._model.network()
+        self._inputs = model.inputs
+        self._check(model)
         if not isinstance(self.shards, int) or not 1 <= self.shards <= 1 << 20:
             raise OptionError(f"shards is {self.shards!r}, expected a whole number from 1")
         if not (self.x is None or isinstance(self.x, Feature) or callable(self.x)):
@@ -108,8 +103,22 @@ class _OverStreams(beam.PTransform):
             if self._expire_after <= 0:
                 raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
 
+    def _check(self, model: Any) -> None:
+        """Raises OptionError where the options are wrong, or wrong for the model."""
+        raise NotImplementedError
+
+    def _answering(self, columnar: bool) -> Callable[[Any, Codec], Answering]:
+        """What makes of the model, on a worker, what answers."""
+        raise NotImplementedError
+
+    def _feature(self) -> Feature | None:
+        """What makes inputs of values behind the shuffle, or None: ``x`` does it before."""
+        return self.x if isinstance(self.x, Feature) else None
+
     def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[Any]:
         columnar = events.element_type is pa.RecordBatch
+        if columnar and not self.columnar:
+            raise OptionError(f"{type(self).__name__} takes single events, no RecordBatches")
         if columnar and not (self.x is None and self.end is None and self.reset is None):
             raise OptionError("x, end and reset are columns of a RecordBatch, not options")
         key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
@@ -130,14 +139,8 @@ class _OverStreams(beam.PTransform):
             self.shards,
             self._key_coder(key_type),
             coders.registry.get_coder(value_type),
-            partial(
-                Labelling,
-                per_sequence=self.per_sequence,
-                emit=self._emit,
-                lookahead=self._lookahead,
-                columnar=columnar,
-            ),
-            self.x if isinstance(self.x, Feature) else None,
+            self._answering(columnar),
+            self._feature(),
             self._expire_after,
             closes_windows(events),
             columnar,
@@ -215,7 +218,33 @@ def _typed(elements: beam.PCollection[Any], kind: Any) -> beam.PCollection[Any]:
 
 
 @dataclass
-class Tag(_OverStreams):
+class _Labelling(OverStreams):
+    """What Tag and Classify share."""
+
+    lookahead: int | None = None
+    emit: str | Emit = "each"
+
+    per_sequence: ClassVar[bool]
+    columnar: ClassVar[bool] = True
+
+    def _check(self, model: Recurrent) -> None:
+        self._emit = Emit.of(self.emit)
+        self._lookahead = model.lookahead if self.lookahead is None else self.lookahead
+        if not isinstance(self._lookahead, int) or not 0 <= self._lookahead <= MOST_LOOKAHEAD:
+            raise OptionError(f"lookahead is {self.lookahead!r}, expected a number of steps")
+
+    def _answering(self, columnar: bool) -> Callable[[Any, Codec], Answering]:
+        return partial(
+            Labelling,
+            per_sequence=self.per_sequence,
+            emit=self._emit,
+            lookahead=self._lookahead,
+            columnar=columnar,
+        )
+
+
+@dataclass
+class Tag(_Labelling):
     """One label per event (many-to-many, Tx = Ty).
 
     ``events`` is a keyed PCollection, tuple[K, V]: K names the stream, V is the observation.
@@ -225,26 +254,56 @@ class Tag(_OverStreams):
     ``events`` may also be pyarrow RecordBatches with the columns ``stream`` (strings), ``x`` and
     perhaps ``time`` and ``end``; the answers are then RecordBatches with ``stream``, ``time``,
     ``x``, ``step``, ``label`` and ``score``. All rows of a batch are in the window of the batch.
+
+    A network that reads whole sequences (Bidirectional, CRF) answers all events of a sequence
+    when it ends; until then they are kept, at most ``longest`` of them.
+
+    Besides the arguments below: ``lookahead``, how many inputs later an event is answered
+    (default: as the model was trained); ``emit``, which answers are given: "each", "final",
+    "change" or ``every(n)``.
     """
 
-    __doc__ = __doc__ + (_OverStreams.__doc__ or "").partition("\n")[2]
+    __doc__ = __doc__ + (OverStreams.__doc__ or "").partition("\n")[2]
+    longest: int = 1000
     per_sequence: ClassVar[bool] = False
     answer: ClassVar[type] = Tagged
 
+    def _check(self, model: Recurrent) -> None:
+        super()._check(model)
+        self._whole = not model.causal
+        if not isinstance(self.longest, int) or self.longest < 1:
+            raise OptionError(f"longest is {self.longest!r}, expected a number of inputs from 1")
+        if self._whole and (self._emit != Emit.of("each") or self._lookahead):
+            raise OptionError(
+                "the model reads whole sequences: it labels each event, and looks ahead to the end"
+            )
+
+    def _answering(self, columnar: bool) -> Callable[[Any, Codec], Answering]:
+        if self._whole:
+            return partial(WholeLabelling, longest=self.longest, columnar=columnar)
+        return super()._answering(columnar)
+
 
 @dataclass
-class Classify(_OverStreams):
+class Classify(_Labelling):
     """One label per sequence (many-to-one).
 
     ``events`` is a keyed PCollection, tuple[K, V]: K names the stream, V is the observation.
     Gives tuple[K, Classified] when a sequence ends, expires or its window closes (or as
     ``emit`` says); what could not be stepped is in its attribute ``failed``.
+
+    Besides the arguments below: ``lookahead`` and ``emit``, as for ``Tag``.
     """
 
-    __doc__ = __doc__ + (_OverStreams.__doc__ or "").partition("\n")[2]
+    __doc__ = __doc__ + (OverStreams.__doc__ or "").partition("\n")[2]
     emit: str | Emit = "final"
     per_sequence: ClassVar[bool] = True
     answer: ClassVar[type] = Classified
+
+    def _check(self, model: Recurrent) -> None:
+        super()._check(model)
+        if not model.causal:
+            raise OptionError("Classify steps event by event: the model reads whole sequences")
 
 
 @dataclass

@@ -38,7 +38,10 @@ def cell(kind: str, D: int, H: int, seed: int = 0) -> Any:
 
 def columns() -> nn.Columns:
     """A word (9 ids), two spellings of 3 letters (6 ids) together, and one number: 7 columns."""
-    letters = [nn.Embedding(normal(31, 6, 3)), nn.Conv1d(normal(32, 5, 3, 3), normal(33, 5))]
+    letters: list[Any] = [
+        nn.Embedding(normal(31, 6, 3)),
+        nn.Conv1d(normal(32, 5, 3, 3), normal(33, 5)),
+    ]
     return nn.Columns(
         [
             (1, [nn.Embedding(normal(34, 9, 4))]),

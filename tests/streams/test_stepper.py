@@ -82,9 +82,13 @@ class Job:
         self.options = options
         self.answers: dict[str, list[Said]] = defaultdict(list)
 
+    def stepper(self) -> Stepper:
+        """The stepper of a bundle."""
+        return labelling(self.network, self.shards, CODEC, **self.options)
+
     def bundle(self, packs: list[list[Event]], watermark: int = -1) -> None:
         """Steps events, settling behind each pack; then timers up to the watermark fire."""
-        stepper = labelling(self.network, self.shards, CODEC, **self.options)
+        stepper = self.stepper()
         opened: dict[int, Shard] = {}
 
         def shard(number: int) -> Shard:
@@ -110,7 +114,7 @@ class Job:
 
     def close(self) -> None:
         """The window closes."""
-        stepper = labelling(self.network, self.shards, CODEC, **self.options)
+        stepper = self.stepper()
         opened = {number: Shard(number) for number in self.logs}
         for number, shard in opened.items():
             stepper.load(shard, self.logs[number])

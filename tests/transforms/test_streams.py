@@ -185,7 +185,7 @@ def test_every_wants_a_number() -> None:
 
 def test_a_model_must_be_one(tmp_path: Any) -> None:
     with pytest.raises(
-        rnn.OptionError, match="the model is a int, expected a Network, a StepModel or a path"
+        rnn.OptionError, match="the model is a int, expected a path or a Network or a StepModel"
     ):
         rnn.Tag(5)
     with pytest.raises(rnn.WeightsError, match="missing"):
