@@ -1,7 +1,8 @@
-"""The command line: each command runs one of the pipelines."""
+"""The command line: commands that run a pipeline, and commands for files."""
 
 import importlib
 import sys
+from typing import Annotated
 
 try:
     import typer
@@ -17,11 +18,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps the commands named even while there is only one."""
 
 
 PIPELINES = {
@@ -46,6 +42,24 @@ def _add(name: str, summary: str) -> None:
 
 for _name, _summary in PIPELINES.items():
     _add(_name, _summary)
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="A block of state, or a model.")],
+    most: Annotated[int, typer.Option(min=0, help="Streams, labels or tokens listed.")] = 20,
+) -> None:
+    """Print what a file of state or a model holds."""
+    from rich.console import Console
+
+    from beam_rnn.errors import RnnError
+    from beam_rnn.inspection import inspected
+
+    try:
+        Console().print(inspected(file, most))
+    except (RnnError, ImportError) as error:
+        print(f"beam-rnn: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def _run(pipeline: str, arguments: list[str]) -> int:

@@ -57,3 +57,7 @@ class Codec(NamedTuple):
             return [self.decode_value(value) for value in data]
         except Exception as error:  # whatever the coder of the values raises
             raise StateError(f"a value that its coder cannot read: {error}") from error
+
+
+RAW = Codec(bytes, bytes, bytes)
+"""Keys and values as the bytes that the state has of them."""

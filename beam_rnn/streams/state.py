@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -100,14 +101,7 @@ class Block:
           StateError: the bytes are truncated or foreign, of a format that this version does not
             read, of another model, or of another number of shards.
         """
-        if len(data) < _HEAD.size or data[:4] != MAGIC:
-            raise StateError(f"no state of beam_rnn: {len(data)} bytes that begin {data[:4]!r}")
-        _, version, flags, fingerprint, shards, serial = _HEAD.unpack_from(data)
-        if not 1 <= version <= VERSION:
-            raise StateError(f"state of format {version}, expected 1 to {VERSION}")
-        found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
-        if not found.fingerprint.isalnum():
-            raise StateError(f"state without the fingerprint of a model: {fingerprint!r}")
+        found, named = _parts(data)
         if found.fingerprint != tag.fingerprint:
             raise StateError(
                 f"state of model {found.fingerprint}, but the model is {tag.fingerprint}: "
@@ -118,36 +112,70 @@ class Block:
                 f"state of {found.shards} shards, but shards={tag.shards}: the number is fixed "
                 f"for the life of the state; set shards={found.shards}"
             )
-        named = columns.decode(data, _HEAD.size, _KINDS)
-        try:
-            streams = named["streams"]
-            n = len(streams)
-            block = Block(
-                serial,
-                streams,
-                named["a"],
-                named["steps"],
-                named["last"],
-                named.get("label", np.full(n, -1, np.int64)),
-                named.get("memory", [b""] * n),
-                named.get("pending", [b""] * n),
-                named.get("next", np.zeros(n, np.int64)),
-                named.get("told", np.full(n, -1, np.int64)),
-                named.get("missed", [b""] * n),
-                named.get("held", []),
-                named.get("ended", []),
-                bool(flags & _TAGGED),
-            )
-        except KeyError as error:
-            raise StateError(f"state without its column {error}") from None
-        if block.a.shape != (n, state_size):
-            raise StateError(f"state rows of shape {block.a.shape}, expected {(n, state_size)}")
-        numbers = (block.steps, block.last, block.label, block.next, block.told)
-        columns_of_n = (*numbers, block.memory, block.pending, block.missed)
-        if {len(column) for column in columns_of_n} != {n}:
-            raise StateError(f"a block of {n} streams has columns of other lengths")
-        if len(set(streams)) != n:
-            raise StateError("a stream is in a block twice")
-        if any(len(missed) % _RANGE for missed in block.missed):
-            raise StateError("the numbers that were skipped are cut short")
+        block = _block(data, named)
+        if block.a.shape[1] != state_size:
+            raise StateError(f"state rows of {block.a.shape[1]} values, expected {state_size}")
         return block
+
+    @staticmethod
+    def read(data: bytes) -> tuple[Tag, Block]:
+        """Reads a block of any model and number of shards; tells whose it is.
+
+        Raises:
+          StateError: the bytes are truncated or foreign, or of a format that this version does not
+            read.
+        """
+        found, named = _parts(data)
+        return found, _block(data, named)
+
+
+def version_of(data: bytes) -> int:
+    """The format version in the head of a block that was read."""
+    return int(_HEAD.unpack_from(data)[1])
+
+
+def _parts(data: bytes) -> tuple[Tag, dict[str, Any]]:
+    """Whose block it is, and its columns."""
+    if len(data) < _HEAD.size or data[:4] != MAGIC:
+        raise StateError(f"no state of beam_rnn: {len(data)} bytes that begin {data[:4]!r}")
+    _, version, _, fingerprint, shards, _ = _HEAD.unpack_from(data)
+    if not 1 <= version <= VERSION:
+        raise StateError(f"state of format {version}, expected 1 to {VERSION}")
+    found = Tag(fingerprint.decode("ascii", "replace").strip(), shards)
+    if not found.fingerprint.isalnum():
+        raise StateError(f"state without the fingerprint of a model: {fingerprint!r}")
+    return found, columns.decode(data, _HEAD.size, _KINDS)
+
+
+def _block(data: bytes, named: dict[str, Any]) -> Block:
+    _, _, flags, _, _, serial = _HEAD.unpack_from(data)
+    try:
+        streams = named["streams"]
+        n = len(streams)
+        block = Block(
+            serial,
+            streams,
+            named["a"],
+            named["steps"],
+            named["last"],
+            named.get("label", np.full(n, -1, np.int64)),
+            named.get("memory", [b""] * n),
+            named.get("pending", [b""] * n),
+            named.get("next", np.zeros(n, np.int64)),
+            named.get("told", np.full(n, -1, np.int64)),
+            named.get("missed", [b""] * n),
+            named.get("held", []),
+            named.get("ended", []),
+            bool(flags & _TAGGED),
+        )
+    except KeyError as error:
+        raise StateError(f"state without its column {error}") from None
+    numbers = (block.a, block.steps, block.last, block.label, block.next, block.told)
+    columns_of_n = (*numbers, block.memory, block.pending, block.missed)
+    if {len(column) for column in columns_of_n} != {n}:
+        raise StateError(f"a block of {n} streams has columns of other lengths")
+    if len(set(streams)) != n:
+        raise StateError("a stream is in a block twice")
+    if any(len(missed) % _RANGE for missed in block.missed):
+        raise StateError("the numbers that were skipped are cut short")
+    return block

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from apache_beam import coders
+from rich.console import Console
 
-from beam_rnn import Network, weights
+from beam_rnn import EncoderDecoder, Network, weights
+from beam_rnn.inspection import inspected
 from beam_rnn.streams import columns
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
@@ -36,8 +38,10 @@ _NPZ: list[dict[str, Any]] = [
 ]
 
 
-def _used(net: Network) -> None:
+def _used(net: Network | EncoderDecoder) -> None:
     """A network that was read also steps."""
+    if isinstance(net, EncoderDecoder):
+        return
     with np.errstate(all="ignore"):
         net.unroll(np.zeros((2, *net.input_shape), net.input_dtype))
 
@@ -100,6 +104,7 @@ READERS: dict[str, Reader] = {
     "block": lambda data, path: Block.decode(data, _TAG, NET.state_size),
     "log": lambda data, path: _stepped([sound("log")[0], data], _pack()),
     "pack": lambda data, path: _stepped([], _unpacked(data)),
+    "inspect": lambda data, path: Console(file=io.StringIO()).print(inspected(str(path), 3)),
 }
 _TAG = Tag(NET.fingerprint, SHARDS)
 
@@ -236,6 +241,7 @@ _SOUND: dict[str, Callable[[], list[bytes]]] = {
     "pending": lambda: [NUMBERS.encode_pending([(5, 1), (6, 22)]), NUMBERS.encode_pending([])],
     "block": _log,
     "log": _log,
+    "inspect": lambda: [*_log(), *_native()],
     "pack": lambda: [_pack().encode(_VALUES.encode), _pack_of_values().encode(_VALUES.encode)],
 }
 
