@@ -44,6 +44,7 @@ from beam_rnn.streams.order import by_sequence as by_sequence
 from beam_rnn.streams.order import event_time as event_time
 
 if TYPE_CHECKING:
+    from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _LATER = {
     "Classify": "beam_rnn.transforms.streams",
     "Generate": "beam_rnn.transforms.writing",
+    "ModelUpdates": "beam_rnn.transforms.model",
     "Pack": "beam_rnn.transforms.streams",
     "Tag": "beam_rnn.transforms.streams",
     "Translate": "beam_rnn.transforms.writing",

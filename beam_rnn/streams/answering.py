@@ -34,6 +34,8 @@ class Answering(ABC):
       speaks_last: whether something may still be said when no more inputs can come.
       needs: what an event that brings a sequence to its end must not leave empty, by its name, or
         None where a sequence without inputs is no fault.
+      gives: what answers are made of, which is the same for every model of a live stream.
+      state_layout: what a state row is made of, the same for models that can go on with it.
       sure: whether ``step`` can not fail, so that nothing is kept to undo it.
     """
 
@@ -44,6 +46,8 @@ class Answering(ABC):
     state_size: int
     speaks_last: bool
     needs: str | None = None
+    gives: Any = None
+    state_layout: Any = None
     sure: bool = False
 
     @abstractmethod

@@ -79,6 +79,13 @@ class Packed:
             None if self.seq is None else self.seq[part],
         )
 
+    def only(self, part: slice | Ints) -> Packed:
+        """Some of the events, with their streams alone."""
+        some = self[part]
+        present, some.stream = np.unique(some.stream, return_inverse=True)
+        some.streams = [self.streams[i] for i in present.tolist()]
+        return some
+
     def value(self, place: int) -> Any:
         """What an answer to the event echoes."""
         if self.inputs is not None:

@@ -59,6 +59,11 @@ class Arena:
         self._free: list[int] = []
         self._decode_key = decode_key
 
+    @property
+    def empty(self) -> bool:
+        """Whether no stream has a row."""
+        return len(self._free) == len(self.streams)
+
     def names(self, rows: Sequence[int]) -> list[Any]:
         """The keys of rows; each is decoded once."""
         names = self._names
@@ -132,6 +137,8 @@ class Shard:
       size: bytes of the log, as the caller counts them.
       changed: rows that the present bundle may have changed.
       held: events behind a gap, which wait for their turn, or None.
+      model, generation: as those of a Block.
+      announced: whether the log keeps them even where there is no stream yet.
     """
 
     def __init__(self, id: int, window: Any = None) -> None:
@@ -143,6 +150,8 @@ class Shard:
         self.changed: list[Ints] = []
         self.held: Packed | None = None
         self._held_logged = np.zeros(0, np.bool_)  # which of them the log has
+        self.model, self.generation, self.announced = "", 0, False
+        self._announced_in_log = 0  # the generation that the log announces
         self._gone: set[bytes] = set()
         self._serial = 0
         self._logged = 0
@@ -166,6 +175,9 @@ class Shard:
         held: list[Packed] = []
         for block in sorted(blocks, key=lambda block: block.serial):
             self._serial = block.serial
+            self.model, self.generation = block.model, block.generation
+            self.announced = block.announced
+            self._announced_in_log = block.generation * block.announced
             self._logged += len(block.streams) + len(block.ended) + _BLOCK
             ended = [self.rows[stream] for stream in block.ended if stream in self.rows]
             if ended:
@@ -179,6 +191,25 @@ class Shard:
         self._hold_again(arena, held, logged=True)
         self.changed.clear()
         return any(block.tagged for block in blocks)
+
+    @property
+    def live(self) -> int:
+        """How many streams there are."""
+        return len(self.rows)
+
+    def take_out(self, arena: Arena, rows: Ints, codec: Codec) -> Block:
+        """Gives away streams, for another shard to ``put``."""
+        held = self.held_back()
+        places = np.zeros(0, np.int64)
+        if held is not None:
+            mine = np.isin(held[1], rows)
+            places = np.flatnonzero(mine)
+        block = self.block(arena, rows, codec, places)
+        if held is not None:
+            rest = np.flatnonzero(~mine)
+            self.hold(arena, held[0][rest], held[1][rest], held[2][rest])
+        self.drop(arena, rows)
+        return block
 
     def put(self, arena: Arena, block: Block, codec: Codec) -> None:
         """Takes over the streams of a block, which the log does not have."""
@@ -234,9 +265,7 @@ class Shard:
         if self.held is not None:
             arena.held[[self.rows[stream] for stream in self.held.streams]] = 0
         np.add.at(arena.held, rows, 1)
-        present, stream = np.unique(events.stream, return_inverse=True)
-        events.streams, events.stream = [events.streams[i] for i in present.tolist()], stream
-        self.held = events if len(events) else None
+        self.held = events.only(slice(None)) if len(events) else None
         self._held_logged = logged
 
     def held_back(self) -> tuple[Packed, Ints, Flags] | None:
@@ -295,7 +324,7 @@ class Shard:
         """
         changed = np.unique(np.concatenate([*self.changed, np.zeros(0, np.int64)]))
         self.changed.clear()
-        if not self.rows:
+        if not self.rows and not self.announced:
             self._gone.clear()
             clear, self._logged = self._logged > 0, 0
             return clear, []
@@ -312,11 +341,15 @@ class Shard:
             self._logged = len(rows) + _BLOCK + held_count
         else:
             self._logged += more
-        if not len(rows) and not self._gone and logged.all():
+        news = self.announced and self._announced_in_log != self.generation
+        if not (len(rows) or self._gone or news or anew) and logged.all():
             return False, []
+        self._announced_in_log = self.generation * self.announced
         self._serial += 1
         block = self.block(arena, rows, codec, np.flatnonzero(~logged))
         block.ended, block.tagged = sorted(self._gone), tagged
+        block.model, block.generation = self.model, self.generation
+        block.announced = self.announced
         self._gone.clear()
         self._held_logged = np.ones(held_count, np.bool_)
         arena.stored[rows] = True

@@ -20,7 +20,9 @@ _HEAD = struct.Struct("<4sHH16sIQ")  # magic, version, flags, fingerprint, shard
 _KINDS: columns.Kinds = {
     "a": ("f4", 2),
     **dict.fromkeys(("steps", "last", "label", "next", "told"), ("i8", 1)),
-    **dict.fromkeys(("streams", "memory", "pending", "missed", "held", "ended"), columns.STRINGS),
+    **dict.fromkeys(
+        ("streams", "memory", "pending", "missed", "held", "ended", "model"), columns.STRINGS
+    ),
 }
 
 
@@ -50,6 +52,9 @@ class Block:
       missed: n byte strings, the numbers that were skipped.
       held: packs of events behind a gap that were held back since the block before.
       ended: keys of streams that are no more.
+      model: the path of the model, where it may be updated, and the generation: how many models
+        the shard had had before.
+      announced: whether new sequences of the shard begin with the model.
       tagged: whether a tag of the state is kept beside the log, and changed with it.
     """
 
@@ -67,6 +72,9 @@ class Block:
     held: list[bytes] = field(default_factory=list)
     ended: list[bytes] = field(default_factory=list)
     tagged: bool = False
+    model: str = ""
+    generation: int = 0
+    announced: bool = False
 
     def encode(self, tag: Tag) -> bytes:
         """Writes the block with its head."""
@@ -91,6 +99,9 @@ class Block:
         for name in ("held", "ended"):
             if getattr(self, name):
                 named[name] = getattr(self, name)
+        if self.generation:
+            how = b"!" if self.announced else b""
+            named["model"] = [self.model.encode(), b"%d" % self.generation, how]
         return head + columns.encode(named)
 
     @staticmethod
@@ -167,6 +178,7 @@ def _block(data: bytes, named: dict[str, Any]) -> Block:
             named.get("held", []),
             named.get("ended", []),
             bool(flags & _TAGGED),
+            *_model(named),
         )
     except KeyError as error:
         raise StateError(f"state without its column {error}") from None
@@ -179,3 +191,22 @@ def _block(data: bytes, named: dict[str, Any]) -> Block:
     if any(len(missed) % _RANGE for missed in block.missed):
         raise StateError("the numbers that were skipped are cut short")
     return block
+
+
+def model_of(data: bytes) -> tuple[str, str]:
+    """The fingerprint of a block's model, and the model's path, or "".
+
+    Raises:
+      StateError: the bytes are truncated or foreign.
+    """
+    found, named = _parts(data)
+    return found.fingerprint, _model(named)[0]
+
+
+def _model(named: dict[str, Any]) -> tuple[str, int, bool]:
+    if "model" not in named:
+        return "", 0, False
+    path, generation, announced = [*named["model"], b"", b"", b""][:3]
+    if not generation[:18].isdigit():
+        raise StateError(f"a block of the model {path!r} without its generation")
+    return path.decode("utf-8", "replace"), int(generation[:18]), bool(announced)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,18 @@ class Stepper:
         """Whether something may still be said when no more events can come."""
         brings = self.feature is not None or self.sequence is not None
         return brings or self.answering.speaks_last
+
+    def shard(self, number: int, window: Any = None) -> Shard:
+        """A shard without streams."""
+        return Shard(number, window)
+
+    def leave(self, shard: Shard) -> None:
+        """Gives back all rows of a shard."""
+        shard.leave(self.arena)
+
+    def in_sequence(self, row: int) -> bool:
+        """Whether the stream of a row is in a sequence."""
+        return bool(self.arena.steps[row]) or row in self.arena.memory
 
     def load(self, shard: Shard, log: Iterable[bytes]) -> bool:
         """Reads the state of a shard; returns whether a tag is kept beside it.
@@ -260,13 +273,20 @@ class Stepper:
         self.arena.forget(rows)
         yield self._answered(said, np.concatenate([rows, stepped]))
 
-    def restart(self, shard: Shard) -> Answers:
-        """Ends all sequences at the times of their last events; numbers go on."""
+    def restart(self, shard: Shard, times: dict[bytes, int] | None = None) -> Answers:
+        """Ends sequences; numbers go on.
+
+        Args:
+          shard: whose sequences.
+          times: when, in microseconds, for streams; None: all, at the times of their last events.
+        """
         said = Said()
-        rows = np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
+        streams = shard.rows if times is None else [s for s in times if s in shard.rows]
+        rows = np.array([shard.rows[stream] for stream in streams], np.int64)
         last = self.arena.last[rows]
         shard.changed.append(rows)
-        self._end(rows, last, said)
+        ends = last if times is None else np.array([times[s] for s in streams], np.int64)
+        self._end(rows, ends, said)
         self.arena.last[rows] = last
         return self._answered(said, rows)
 

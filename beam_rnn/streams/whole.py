@@ -89,8 +89,12 @@ class WholeLabelling(Answering):
         for i in np.flatnonzero(over).tolist():
             self._refuse(int(parts.row[i]), sequences[i], reason, said)
         going = parts.settle(self.arena, np.zeros((len(sequences), 0), np.float32))
-        for i in going[~over[going]].tolist():
-            self.arena.pending[int(parts.row[i])] = sequences[i]
+        for i in going.tolist():
+            row = int(parts.row[i])
+            if over[i]:
+                self.arena.pending.pop(row, None)
+            else:
+                self.arena.pending[row] = sequences[i]
 
     def close(self, rows: Ints, times: Ints, said: Said) -> None:
         left = rows[self.arena.steps[rows] <= self.longest]

@@ -73,16 +73,20 @@ class StepInTime(StepEvents):
         shard = self.shards.open(number, window, Cells(log, etag, timer))
         over = is_over(shard, fired)
         passed = fired.micros - (self.stepping.lateness or 0)
-        packs = [self._decode(data) for data in buffer.read()]
+        updates, packs = self._sorted(buffer.read())
+        if updates:
+            yield from self._update(shard, updates)
+            if not packs:
+                buffer.clear()
         wait: int | None = None
         if packs:
             events = merge(packs)
             ready = len(events) if over else int(events.time.searchsorted(passed, "right"))
             METRICS.events.inc(ready)
-            self.stepper.receive(shard, events[:ready])
+            self.stepper.receive(shard, events.only(slice(ready)))
             buffer.clear()
             if ready < len(events):
-                rest = events[ready:]
+                rest = events.only(slice(ready, None))
                 rest.origin = -1  # before what comes later with the same time
                 buffer.add(rest.encode(self.encode_values))
                 wait = int(rest.time[0]) + (self.stepping.lateness or 0)

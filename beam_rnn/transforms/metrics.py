@@ -16,6 +16,7 @@ class _Metrics:
     late = Metrics.counter(NAMESPACE, "late")
     duplicates = Metrics.counter(NAMESPACE, "duplicates")
     gaps = Metrics.counter(NAMESPACE, "gaps")
+    models_refused = Metrics.counter(NAMESPACE, "models_refused")
     failed = Metrics.counter(NAMESPACE, "failed")
     waves = Metrics.counter(NAMESPACE, "waves")
     wave_size = Metrics.distribution(NAMESPACE, "wave_size")

@@ -6,16 +6,82 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from apache_beam import DoFn, FlatMap
 from apache_beam.metrics import Metrics
+from apache_beam.pvalue import AsSideInput, PCollection
 
 from beam_rnn.errors import OptionError
 from beam_rnn.nn import EncoderDecoder, Network, StepModel
+from beam_rnn.streams.updates import POLICIES
 from beam_rnn.weights import load
 
+_UPDATE = b"\xff\xff model "  # no pack begins with it: so many columns it cannot have
 _networks: dict[Any, Any] = {}
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ModelUpdates:
+    """A model that is updated while its streams live: what a transform takes as its model.
+
+    An update must take the same inputs, give the same labels and look ahead as far as the first
+    model; one that does not, or cannot be loaded, is refused: the old model goes on, and the
+    reason leaves on ``.failed`` (counted by the metric ``models_refused``).
+
+    Args:
+      first: a Network or the path of one, with which the streams begin.
+      paths: the paths of models as they come: a PCollection (for instance of
+        ``WatchFilePattern``), or a side input made of one. It travels to the streams beside their
+        events, and the present model is a part of their state: so it is the same on every runner,
+        after a failure, and for timers. Another model needs another path.
+      on_update: what becomes of a stream that lives when an update comes. "drain": it finishes its
+        sequence with the model that it began with. "keep": its state goes on under the new model,
+        which must have the same cells. "reset": its sequence ends, and the next begins anew.
+
+    Raises:
+      OptionError: an argument is wrong.
+    """
+
+    first: Any
+    paths: Any
+    on_update: str = "drain"
+
+    def __post_init__(self) -> None:
+        if self.on_update not in POLICIES:
+            raise OptionError(f"on_update is {self.on_update!r}, expected one of {POLICIES}")
+        if not isinstance(self.paths, PCollection | AsSideInput):
+            raise OptionError(f"paths is {self.paths!r}, expected a PCollection or a side input")
+
+    def for_shards(self, shards: int) -> PCollection:
+        """(shard, update) for each shard."""
+        paths = self.paths.pvalue if isinstance(self.paths, AsSideInput) else self.paths
+        return paths | "UpdateShards" >> FlatMap(_updates, shards).with_output_types(
+            tuple[int, bytes]
+        )
+
+
+def _updates(path: Any, shards: int, time: Any = DoFn.TimestampParam) -> list[tuple[int, bytes]]:
+    """The path of a model, or what ``WatchFilePattern`` tells of it, for every shard."""
+    named = str(getattr(path, "model_id", path)).encode()
+    data = _UPDATE + b"%d " % time.micros + named
+    return [(shard, data) for shard in range(shards)]
+
+
+class Update(NamedTuple):
+    """A model that a shard is to use, and since when (microseconds)."""
+
+    time: int
+    path: str
+
+    @staticmethod
+    def of(data: bytes) -> Update | None:
+        """Reads an element of a shard, if it is an update and no pack."""
+        if not data.startswith(_UPDATE):
+            return None
+        time, _, path = data[len(_UPDATE) :].partition(b" ")
+        return Update(int(time), path.decode())
 
 
 @dataclass(frozen=True)

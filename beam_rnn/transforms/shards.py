@@ -22,6 +22,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
+from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.metrics import METRICS
 
 LOG = BagStateSpec("log", coders.BytesCoder())
@@ -69,7 +70,7 @@ def is_over(shard: Shard, fired: Timestamp) -> bool:
 class OpenShards:
     """Opens the shards of a bundle, and writes what the bundle changed."""
 
-    def __init__(self, stepper: Stepper) -> None:
+    def __init__(self, stepper: Stepper | Updating) -> None:
         self._stepper = stepper
         self._opened: dict[tuple[int, Any], _Opened] = {}
         self._kept: dict[tuple[int, Any], Shard] = {}  # the one used longest ago is first
@@ -95,10 +96,10 @@ class OpenShards:
             shard = self._kept.pop(key, None)
             tagged = shard is not None
             if shard is not None and shard.etag != cells.etag.read():
-                shard.leave(self._stepper.arena)
+                self._stepper.leave(shard)
                 shard = None
             if shard is None:
-                shard = Shard(number, window_of(window))
+                shard = self._stepper.shard(number, window_of(window))
                 blocks = list(cells.log.read())
                 tagged = self._stepper.load(shard, blocks)
                 shard.size = sum(map(len, blocks))
@@ -112,7 +113,7 @@ class OpenShards:
             yield opened.shard, opened.cells
         for key, opened in self._opened.items():
             if key not in self._kept:
-                opened.shard.leave(self._stepper.arena)
+                self._stepper.leave(opened.shard)
         self._evict()
         self._opened.clear()
         self._whole = True
@@ -127,22 +128,22 @@ class OpenShards:
         for block in blocks:
             cells.log.add(block)
             shard.size += len(block)
-        if (tagged or was_tagged) and not shard.rows:
+        if (tagged or was_tagged) and not shard.live:
             cells.etag.clear()
         elif (tagged or was_tagged) and blocks:
             shard.etag = os.urandom(8)
             cells.etag.write(shard.etag)
-        if tagged and shard.rows and shard.etag:
+        if tagged and shard.live and shard.etag:
             self._kept[key] = shard
-        METRICS.live_streams.update(len(shard.rows))
+        METRICS.live_streams.update(shard.live)
         METRICS.state_bytes.update(shard.size)
 
     def _evict(self) -> None:
         row = 4 * self._stepper.answering.state_size + 256  # with its key and columns
-        total = sum(len(shard.rows) for shard in self._kept.values()) * row
+        total = sum(shard.live for shard in self._kept.values()) * row
         while total > _KEPT and self._kept:
             # Bundles that each use all shards must not chase them all out in a circle.
             longest_ago, latest = next(iter(self._kept)), next(reversed(self._kept))
             shard = self._kept.pop(latest if longest_ago in self._opened else longest_ago)
-            total -= len(shard.rows) * row
-            shard.leave(self._stepper.arena)
+            total -= shard.live * row
+            self._stepper.leave(shard)

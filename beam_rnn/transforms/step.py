@@ -16,15 +16,17 @@ from apache_beam.utils.windowed_value import create
 from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.codec import Codec
+from beam_rnn.streams.event import BadEvent
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
+from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
-from beam_rnn.transforms.model import Model
+from beam_rnn.transforms.model import Model, Update
 from beam_rnn.transforms.pack import FAILED
 from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, timer_at, window_of
 
@@ -53,10 +55,19 @@ class Stepping:
     lateness: int | None = None  # microseconds, where unbounded events are stepped in their time
     numbers: Numbers | None = None  # where events are stepped in the order of their numbers
     limits: Limits = DEFAULT
+    on_update: str | None = None  # what becomes of live streams, where the model is updated
 
-    def stepper(self) -> Stepper:
+    def stepper(self) -> Stepper | Updating:
         """What steps them."""
-        model = self.model.network()
+        first = self._with(self.model)
+        if self.on_update is None:
+            return first
+        return Updating(
+            first, lambda path: self._with(Model(path, self.model.kinds)), self.on_update
+        )
+
+    def _with(self, source: Model) -> Stepper:
+        model = source.network()
         codec = Codec(self.key_coder.decode, self.value_coder.encode, self.value_coder.decode)
         if self.columnar:  # what waits for its answer is an input, not a value
             dtype, shape = model.inputs.dtype, model.inputs.shape
@@ -90,18 +101,35 @@ class Steps(beam.DoFn):
         self.encode_values: Callable[[list[Any]], bytes] = values.encode
         self.decode_values: Callable[[bytes], list[Any]] = values.decode
 
+    def _sorted(self, elements: Iterable[bytes]) -> tuple[list[Update], list[Packed]]:
+        """The updates among the elements of a shard, the earliest first, and the packs."""
+        updates, packs = [], []
+        for data in elements:
+            update = Update.of(data)
+            if update is None:
+                packs.append(self._decode(data))
+            else:
+                updates.append(update)
+        return sorted(updates), packs
+
+    def _update(self, shard: Shard, updates: Iterable[Update]) -> Iterator[Any]:
+        """Takes other models for a shard, the last to go on with; reports those refused."""
+        assert isinstance(self.stepper, Updating)
+        for time, path in updates:
+            refused = self.stepper.update(shard, path)
+            if refused is not None:
+                METRICS.models_refused.inc()
+                windows, latest = shard.window
+                bad = create(BadEvent(None, refused, path), min(time, latest), windows)
+                yield beam.pvalue.TaggedOutput(FAILED, bad)
+
     def _decode(self, data: bytes) -> Packed:
         return Packed.decode(data, lambda values: list(self.decode_values(values)))
-
-    def _unpack(self, data: bytes) -> Packed:
-        packed = self._decode(data)
-        METRICS.events.inc(len(packed))
-        return packed
 
     def _next(self, shard: Shard) -> int | None:
         """When something of the shard is due, in microseconds of event time."""
         latest: int = shard.window[1]
-        if not shard.rows:
+        if not shard.live:
             return None
         due = self.stepper.due(shard)
         if due is None:
@@ -149,16 +177,23 @@ class StepSorted(Steps):
         self.stepper.clear()
 
     def process(
-        self, element: tuple[int, Iterable[bytes]], window: Any = beam.DoFn.WindowParam
+        self,
+        element: tuple[int, Iterable[bytes]],
+        window: Any = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
-        number, packs = element
-        packed = merge([self._unpack(data) for data in packs])
-        shard = Shard(number, window_of(window))
+        number, elements = element
+        updates, packs = self._sorted(elements)
+        shard = self.stepper.shard(number, window_of(window))
+        if updates:
+            yield from self._update(shard, updates)
+        if not packs:
+            return
+        packed = merge(packs)
+        METRICS.events.inc(len(packed))
         self.held.append((shard, packed))
         self.count += len(packed)
         if self.count >= _HELD:
-            return self.finish_bundle()
-        return ()
+            yield from self.finish_bundle()
 
     def finish_bundle(self) -> Iterator[Any]:
         """Steps the shards side by side, so that their streams share waves."""
@@ -197,7 +232,13 @@ class StepEvents(Steps):
 
     def _receive(self, element: tuple[int, bytes], window: Any, cells: Cells) -> Iterable[Any]:
         number, data = element
-        self.stepper.receive(self.shards.open(number, window, cells), self._unpack(data))
+        shard = self.shards.open(number, window, cells)
+        update = Update.of(data)
+        if update is not None:
+            return self._update(shard, [update])
+        packed = self._decode(data)
+        METRICS.events.inc(len(packed))
+        self.stepper.receive(shard, packed)
         self.bytes += len(data)
         if self.stepper.count >= _WAITING or self.bytes >= _WAITING_BYTES:
             self.bytes = 0

@@ -11,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam import coders
 from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.typehints.trivial_inference import key_value_types
 from apache_beam.utils.timestamp import Duration
@@ -29,7 +30,7 @@ from beam_rnn.streams.order import Order, arrival, event_time
 from beam_rnn.streams.whole import WholeLabelling
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
-from beam_rnn.transforms.model import Model
+from beam_rnn.transforms.model import Model, ModelUpdates
 from beam_rnn.transforms.pack import FAILED, PackEvents
 from beam_rnn.transforms.runner import check_options, closes_windows
 from beam_rnn.transforms.step import (
@@ -49,7 +50,7 @@ class OverStreams(beam.PTransform):
     """What all transforms over streams share: options in, Pack -> Step -> answers.
 
     Args:
-      model: the model, or the path of one (any filesystem of Beam).
+      model: the model, or the path of one (any filesystem of Beam), or ``ModelUpdates``.
       x: value -> input of the network, a Feature, or None: the value is the input.
       order: ``arrival``, ``by_event_time(lateness)`` or ``by_sequence(fn)``. Default: event time
         where the input is bounded, else arrival. What is late leaves on ``.late``.
@@ -78,7 +79,9 @@ class OverStreams(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._model = Model(self.model, self.kinds)
+        self._updates = self.model if isinstance(self.model, ModelUpdates) else None
+        source = self._updates.first if self._updates else self.model
+        self._model = Model(source, self.kinds)
         model = self._model.network()
         self._inputs = model.inputs
         self._check(model)
@@ -122,6 +125,8 @@ class OverStreams(beam.PTransform):
         if columnar and not (self.x is None and self.end is None and self.reset is None):
             raise OptionError("x, end and reset are columns of a RecordBatch, not options")
         key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
+        if self._updates is not None and not isinstance(events.windowing.windowfn, GlobalWindows):
+            raise OptionError("a model is updated in the global window: others do not see it")
         order = self.order or (event_time if events.is_bounded else arrival)
         numbers = order.numbers
         if numbers is not None and isinstance(numbers.of, str) != columnar:
@@ -147,6 +152,7 @@ class OverStreams(beam.PTransform):
             None if sorts else order.lateness,
             numbers,
             limits=self.limits,
+            on_update=self._updates.on_update if self._updates else None,
         )
         if sorts:
             events |= "OnePane" >> beam.WindowInto(
@@ -159,6 +165,9 @@ class OverStreams(beam.PTransform):
             FAILED, main="packed"
         )
         shards = _typed(packed.packed, tuple[int, bytes])
+        if self._updates is not None:
+            updates = self._updates.for_shards(self.shards)
+            shards = _typed((shards, updates) | "AddUpdates" >> beam.Flatten(), tuple[int, bytes])
         if sorts:
             shards |= "GroupByShard" >> beam.GroupByKey()
             step: beam.DoFn = StepSorted(stepping)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_rnn.errors import StateError
@@ -141,6 +141,14 @@ def test_sources_are_translated_as_in_batch(
 
 
 @settings(max_examples=60)
+@example(
+    history=[Event("a", 0, 0, False)] * 4,
+    shards=1,
+    seed=299,
+    expire_after=None,
+    timers=False,
+    longest=2,
+)
 @given(**OPTIONS)
 def test_whole_sequences_are_labelled_as_in_batch(
     history: list[Event],

@@ -16,7 +16,6 @@ from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Stepper
 from tests.streams.reference import Event, Said, reference
 from tests.streams.steppers import labelling
 
@@ -82,8 +81,8 @@ class Job:
         self.options = options
         self.answers: dict[str, list[Said]] = defaultdict(list)
 
-    def stepper(self) -> Stepper:
-        """The stepper of a bundle."""
+    def stepper(self) -> Any:
+        """What a worker makes anew for each bundle."""
         return labelling(self.network, self.shards, CODEC, **self.options)
 
     def bundle(self, packs: list[list[Event]], watermark: int = -1) -> None:
@@ -93,7 +92,7 @@ class Job:
 
         def shard(number: int) -> Shard:
             if number not in opened:
-                opened[number] = Shard(number)
+                opened[number] = stepper.shard(number)
                 stepper.load(opened[number], self.logs[number])
             return opened[number]
 
@@ -115,14 +114,14 @@ class Job:
     def close(self) -> None:
         """The window closes."""
         stepper = self.stepper()
-        opened = {number: Shard(number) for number in self.logs}
+        opened = {number: stepper.shard(number) for number in self.logs}
         for number, shard in opened.items():
             stepper.load(shard, self.logs[number])
             for answers in stepper.close(shard, None):
                 self._keep(answers)
         self._write(stepper, opened)
 
-    def _write(self, stepper: Stepper, opened: dict[int, Shard]) -> None:
+    def _write(self, stepper: Any, opened: dict[int, Shard]) -> None:
         for number, shard in opened.items():
             clear, blocks = stepper.write(shard)
             log = ([] if clear else self.logs[number]) + blocks
