@@ -14,10 +14,11 @@ import numpy as np
 
 from beam_rnn import nn
 from beam_rnn.errors import WeightsError
-from beam_rnn.weights import files
+from beam_rnn.weights import apart, files, native
 from beam_rnn.weights.arrays import Floats, floats, network
 from beam_rnn.weights.keras_layers import Config, Parts, chain, convert
 
+_ZIP = b"PK"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _KNOWN_WEIGHTS = ("kernel", "recurrent_kernel", "bias", "embeddings")
 
@@ -49,21 +50,31 @@ def from_keras(
       ImportError: the package h5py is not installed.
     """
     try:
-        import h5py
+        import h5py  # noqa: F401
     except ImportError as error:
         raise files.needs("h5py", "keras", "from_keras") from error
     name = os.fspath(path)
     data = files.read(name)
-    if data.startswith(b"PK"):
-        layers = _archive(name, data, h5py, ignore_mask)
-    elif data.startswith(_HDF5):
-        layers = _hdf5(name, data, h5py, ignore_mask)
-    else:
+    if not data.startswith((_ZIP, _HDF5)):
         raise WeightsError(
             f"{name}: expected a .keras archive (zip) or an .h5 file (HDF5), found {len(data)} "
             f"bytes that begin with {data[:8]!r}"
         )
-    return network(name, layers, labels, vocabulary, lookahead, card)
+    made = native.decode(name, apart.read(name, data, ignore_mask=ignore_mask))
+    assert isinstance(made, nn.Network)
+    return network(name, made.layers, labels, vocabulary, lookahead, card)
+
+
+def network_of(path: str, data: bytes, ignore_mask: bool) -> nn.Network:
+    """The network in a file of these bytes; on broken files libhdf5 may not come back.
+
+    Raises:
+      WeightsError: as for ``from_keras``.
+    """
+    import h5py
+
+    layers = (_archive if data.startswith(_ZIP) else _hdf5)(path, data, h5py, ignore_mask)
+    return network(path, layers, None, None, 0, None)
 
 
 def _archive(path: str, data: bytes, h5py: Any, ignore_mask: bool) -> list[Any]:
@@ -105,24 +116,6 @@ def _sound(path: str, what: str) -> Iterator[None]:
         raise WeightsError(f"{path}: {what}: not a sound HDF5 file: {error}") from error
 
 
-_HEAP = b"GCOL\x01\0\0\0"  # a global heap, version 1: where texts of any length lie
-
-
-def _check_heaps(path: str, data: bytes) -> None:
-    """Refuses heaps in which an object takes no space: libhdf5 would look for its end for ever."""
-    start = data.find(_HEAP)
-    while start >= 0:
-        end = start + int.from_bytes(data[start + 8 : start + 16], "little")
-        at = start + 16
-        while at + 16 <= min(end, len(data)):
-            index, size = data[at : at + 2], int.from_bytes(data[at + 8 : at + 16], "little")
-            taken = size if index == b"\0\0" else 16 + (size + 7) // 8 * 8  # 0: what is free
-            if taken < 16 or at + taken > end:
-                raise WeightsError(f"{path}: the heap at byte {start} is broken")
-            at += taken
-        start = data.find(_HEAP, start + 1)
-
-
 class _File:
     """An HDF5 file in memory: groups and datasets by path, never one of another file."""
 
@@ -130,7 +123,6 @@ class _File:
         self.path = path
         self._size = len(data)
         self._h5py = h5py
-        _check_heaps(path, data)
         with _sound(path, "the weights"):
             self._root = h5py.File(BytesIO(data), "r")
 

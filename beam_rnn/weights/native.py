@@ -84,6 +84,11 @@ def save(net: nn.Network | nn.EncoderDecoder, path: files.PathLike) -> None:
       WeightsError: the file cannot be written, or the card is not JSON.
     """
     name = os.fspath(path)
+    files.write(name, encode(name, net))
+
+
+def encode(name: str, net: nn.Network | nn.EncoderDecoder) -> bytes:
+    """The bytes that ``save`` writes; ``name`` is for errors."""
     arrays: dict[str, Floats] = {}
     if isinstance(net, nn.EncoderDecoder):
         content = _content(net.encoder, "encoder.", arrays)
@@ -99,7 +104,7 @@ def save(net: nn.Network | nn.EncoderDecoder, path: files.PathLike) -> None:
     blank = tensors.encode(arrays, {})
     texts[_PREFIX + "format"] = FORMAT
     texts[_PREFIX + "sha256"] = _digest(blank)
-    files.write(name, tensors.encode(arrays, texts))
+    return tensors.encode(arrays, texts)
 
 
 def _content(net: nn.Network, part: str, arrays: dict[str, Floats]) -> dict[str, Any]:
@@ -123,7 +128,11 @@ def load(path: files.PathLike) -> nn.Network | nn.EncoderDecoder:
       WeightsError: the file is missing, broken, truncated, changed, or was not written by ``save``.
     """
     name = os.fspath(path)
-    data = files.read(name)
+    return decode(name, files.read(name))
+
+
+def decode(name: str, data: bytes) -> nn.Network | nn.EncoderDecoder:
+    """The model that ``encode`` wrote; ``name`` is for errors."""
     arrays, metadata = tensors.decode(name, data)
     version = metadata.get(_PREFIX + "format")
     if version is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.fuzz.worker import FRAME
 
-SECONDS = 10  # for one input; what is usual is a millisecond
+SECONDS = 40  # for one input; what is usual is a millisecond, what is read apart may have 10
 FLOOR = 16 << 20  # bytes of memory that any input may cost
 MULTIPLE = 40  # and those for each of its bytes
 

@@ -241,16 +241,3 @@ def test_every_truncation_and_many_changed_bytes(path: Path, kind: str) -> None:
         except WeightsError:
             refused += 1
     assert refused >= len(data) // 199
-
-
-def test_a_heap_whose_objects_take_no_space_is_refused(tmp_path: Path) -> None:
-    """libhdf5 never returns from such a file."""
-    path = tmp_path / "m.h5"
-    path.write_bytes(hdf5({}, {"/": {"model_config": "a text of any length"}}))
-    data = bytearray(path.read_bytes())
-    free = data.index(b"GCOL") + 16 + 16 + 24  # behind the header and the text
-    assert not any(data[free : free + 8])
-    data[free + 8 : free + 16] = bytes(8)
-    path.write_bytes(data)
-    with pytest.raises(WeightsError, match=r"m\.h5: the heap at byte \d+ is broken"):
-        from_keras(path)
