@@ -9,10 +9,11 @@ workers: the way for Flink clusters and Dataflow.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import apache_beam as beam
+from apache_beam import coders
 from apache_beam.typehints import Tuple
 from apache_beam.utils.timestamp import Timestamp
 
@@ -156,7 +157,7 @@ def _filled(record: tuple[bytes | None, bytes | None]) -> tuple[bytes, bytes]:
 
 @dataclass
 class WriteTopic(beam.PTransform):
-    """Writes PCollection[tuple[bytes, bytes]] of keys and values to a topic.
+    """Writes PCollection[tuple[bytes, bytes]] of keys and values to a topic, at their timestamps.
 
     A bundle is done when its records are acknowledged by all replicas in sync. One that is tried
     again writes its records again: a consumer sees each at least once, duplicates alike to the
@@ -164,8 +165,7 @@ class WriteTopic(beam.PTransform):
 
     Attributes:
       topic: where to.
-      java: whether Beam's own connector writes. Its records have the times at which they were
-        written; those of the Python client have the timestamps of the elements.
+      java: whether Beam's own connector writes (2.73 or later).
       expansion_service: as for ``ReadTopic``.
     """
 
@@ -182,12 +182,32 @@ class WriteTopic(beam.PTransform):
             return records | "Records" >> beam.ParDo(_Write(self.topic))
         from apache_beam.io.kafka import WriteToKafka
 
-        typed = records | "Typed" >> beam.Map(_filled).with_output_types(Keyed)
-        return typed | "Connector" >> WriteToKafka(
-            self.topic.config(acks="all"),
+        stamped = records | "Stamped" >> beam.Map(_stamped).with_output_types(_Stamped)
+        return stamped | "Connector" >> WriteToKafka(
+            self.topic.config(acks="all", enable_idempotence="true"),
             self.topic.name,
+            with_headers=True,  # the form that takes times
             expansion_service=self.expansion_service,
         )
+
+
+class _Stamped(NamedTuple):
+    """A record as Beam's connector takes it, its time in milliseconds."""
+
+    key: bytes
+    value: bytes
+    timestamp: int
+
+
+coders.registry.register_coder(_Stamped, coders.RowCoder)
+
+
+def _stamped(record: tuple[bytes, bytes], timestamp: Any = beam.DoFn.TimestampParam) -> _Stamped:
+    return _Stamped(*record, _milliseconds(timestamp))
+
+
+def _milliseconds(timestamp: Timestamp) -> int:
+    return int(timestamp.micros // 1000)
 
 
 class _Write(beam.DoFn):
@@ -212,7 +232,7 @@ class _Write(beam.DoFn):
         self, record: tuple[bytes, bytes], timestamp: Any = beam.DoFn.TimestampParam
     ) -> None:
         key, value = record
-        milliseconds = max(0, timestamp.micros // 1000)  # 0: now
+        milliseconds = max(0, _milliseconds(timestamp))  # 0: now
         while True:
             try:
                 self._producer.produce(

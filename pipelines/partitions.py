@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
@@ -22,8 +22,12 @@ from pipelines.tracking import PositionTracker
 RECORDS_AT_ONCE = 5_000
 RECORDS_IN_BUNDLE = 50_000
 LOOK = 0.05  # seconds that one look waits for a record
-ANSWERS = 30.0  # seconds that a broker has to answer
+ONE_ANSWER = 10.0  # seconds that a broker has for one answer,
+ANSWERS = 60.0  # for any,
+UNKNOWN = 5.0  # and for saying that it does not know a topic
 RESTS = 60.0  # seconds after which a consumer that nobody takes is closed
+
+T = TypeVar("T")
 
 _HOPELESS = {Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED, Code.TOPIC_EXCEPTION}
 
@@ -53,12 +57,15 @@ def partitions_of(topic: Topic) -> list[Partition]:
     Raises:
       KafkaError: the brokers do not answer, or have no such topic.
     """
-    with _asking(topic) as consumer:
-        found = consumer.list_topics(topic.name, timeout=ANSWERS).topics[topic.name]
-    if found.error is not None:
-        raise KafkaError(f"topic {topic.name} at {topic.servers}: {found.error.str()}")
-    numbers = sorted(found.partitions)
-    return [Partition(topic, number, len(numbers)) for number in numbers]
+
+    def ask(consumer: Consumer) -> list[Partition]:
+        found = consumer.list_topics(topic.name, timeout=ONE_ANSWER).topics[topic.name]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        numbers = sorted(found.partitions)
+        return [Partition(topic, number, len(numbers)) for number in numbers]
+
+    return _asked(topic, ask)
 
 
 def first_offset(partition: Partition) -> int:
@@ -69,37 +76,41 @@ def first_offset(partition: Partition) -> int:
     """
     topic = partition.topic
     at = TopicPartition(topic.name, partition.number)
-    with _asking(topic) as consumer:
-        low, high = _retried(lambda: consumer.get_watermark_offsets(at, timeout=ANSWERS))
+
+    def ask(consumer: Consumer) -> int:
+        low, high = _ends(consumer, at)
         if isinstance(topic.start, Timestamp):
             at.offset = topic.start.micros // 1000
-            (found,) = _retried(lambda: consumer.offsets_for_times([at], timeout=ANSWERS))
-            return found.offset if found.offset >= 0 else high
+            (found,) = consumer.offsets_for_times([at], timeout=ONE_ANSWER)
+            return int(found.offset) if found.offset >= 0 else high
         return {EARLIEST: low, LATEST: high}[topic.start]
 
-
-@contextmanager
-def _asking(topic: Topic) -> Iterator[Consumer]:
-    consumer = _consumer(topic)
-    try:
-        yield consumer
-    except KafkaException as error:
-        raise KafkaError(
-            f"Kafka at {topic.servers} does not answer: {error.args[0].str()}"
-        ) from None
-    finally:
-        consumer.close()
+    return _asked(topic, ask)
 
 
-def _retried(ask: Callable[[], Any]) -> Any:
-    """Asks until there is an answer: a broker that has just started knows no leaders yet."""
-    until = time.monotonic() + ANSWERS
+def _ends(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition, and the one behind its last."""
+    found = consumer.get_watermark_offsets(at, timeout=ONE_ANSWER)
+    if found is None:
+        raise KafkaException(Code(Code._TIMED_OUT))
+    return found
+
+
+def _asked(topic: Topic, ask: Callable[[Consumer], T]) -> T:
+    """Asks until there is an answer: a broker that has just started knows little yet."""
+    began = time.monotonic()
     while True:
+        # A new client each time: one remembers for minutes that a topic was not known.
+        consumer = _consumer(topic)
         try:
-            return ask()
-        except KafkaException:
-            if time.monotonic() > until:
-                raise
+            return ask(consumer)
+        except KafkaException as error:
+            code: Code = error.args[0]
+            unknown = code.code() == Code.UNKNOWN_TOPIC_OR_PART
+            if time.monotonic() - began > (UNKNOWN if unknown else ANSWERS):
+                raise KafkaError(f"topic {topic.name} at {topic.servers}: {code.str()}") from None
+        finally:
+            consumer.close()
         time.sleep(0.2)
 
 
@@ -109,6 +120,7 @@ def _consumer(topic: Topic) -> Consumer:
         enable_auto_commit=False,
         auto_offset_reset="error",  # never over records that are gone
         queued_max_messages_kbytes=16_384,
+        topic_metadata_refresh_interval_ms=10_000,
     )
     return Consumer(config)
 
@@ -174,12 +186,12 @@ class _Reader:
             return self._looked[1] or None
         at = TopicPartition(self.partition.topic.name, self.partition.number)
         try:
-            ends = self._consumer.get_watermark_offsets(at, timeout=1.0)
+            _, end = _ends(self._consumer, at)
             (here,) = self._consumer.position([at])
+            # Behind the last record of a transaction is a mark, which only position counts.
+            all_read = end <= max(here.offset, self.next)
         except KafkaException:
-            ends = None
-        # Behind the last record of a transaction is a mark, which only position counts.
-        all_read = ends is not None and ends[1] <= max(here.offset, self.next)
+            all_read = False
         self._looked = (asked, asked if all_read else 0.0)
         return self._looked[1] or None
 

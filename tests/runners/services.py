@@ -114,7 +114,7 @@ def prism(folder: Path) -> Iterator[tuple[Service, int]]:
     """A running Prism, and the port of its job service."""
     port = free_port()
     command = [str(installed(install.prism())), "--job_port", str(port), "--log_level=warn"]
-    with _stopped(Service("prism", [*command, "--serve_http=false"], folder)) as service:
+    with stopped(Service("prism", [*command, "--serve_http=false"], folder)) as service:
         service.wait_for_port(port)
         yield service, port
 
@@ -144,13 +144,14 @@ def job_server(
     ports = ["--job-port", str(port), "--artifact-port", str(free_port()), "--expansion-port", "-1"]
     staging = ["--artifacts-dir", str(folder / "artifacts")]
     service = Service(name, [*command, *ports, *staging, *options], folder)
-    with _stopped(service):
+    with stopped(service):
         service.wait_for_line("Job server now running")
         yield service, port
 
 
 @contextlib.contextmanager
-def _stopped(service: Service) -> Iterator[Service]:
+def stopped(service: Service) -> Iterator[Service]:
+    """The service, which is stopped in the end."""
     try:
         yield service
     finally:
