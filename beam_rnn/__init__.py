@@ -34,6 +34,7 @@ from beam_rnn.streams.event import BadEvent as BadEvent
 from beam_rnn.streams.event import Classified as Classified
 from beam_rnn.streams.event import Generated as Generated
 from beam_rnn.streams.event import Tagged as Tagged
+from beam_rnn.streams.event import Transcribed as Transcribed
 from beam_rnn.streams.event import Translated as Translated
 from beam_rnn.streams.feature import Feature as Feature
 from beam_rnn.streams.feature import flat as flat
@@ -42,12 +43,14 @@ from beam_rnn.streams.order import arrival as arrival
 from beam_rnn.streams.order import by_event_time as by_event_time
 from beam_rnn.streams.order import by_sequence as by_sequence
 from beam_rnn.streams.order import event_time as event_time
+from beam_rnn.streams.transcribing import Endpoint as Endpoint
 
 if TYPE_CHECKING:
     from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
+    from beam_rnn.transforms.transcribe import Transcribe as Transcribe
     from beam_rnn.transforms.writing import Generate as Generate
     from beam_rnn.transforms.writing import Translate as Translate
     from beam_rnn.weights import from_arpa as from_arpa
@@ -67,6 +70,7 @@ _LATER = {
     "Pack": "beam_rnn.transforms.streams",
     "Tag": "beam_rnn.transforms.streams",
     "Translate": "beam_rnn.transforms.writing",
+    "Transcribe": "beam_rnn.transforms.transcribe",
     "from_arpa": "beam_rnn.weights",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",

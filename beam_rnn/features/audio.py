@@ -80,6 +80,11 @@ class Rows:
         """The rows that the end of the sound gives."""
         raise NotImplementedError
 
+    @property
+    def seconds(self) -> float:
+        """From the begin of a frame to that of the next."""
+        raise NotImplementedError
+
     def start(self, index: int) -> float:
         """Where a frame begins, in seconds of its sequence."""
         raise NotImplementedError
@@ -161,6 +166,10 @@ class Frames(Rows):
     @property
     def width(self) -> int:
         return self.size
+
+    @property
+    def seconds(self) -> float:
+        return self.hop / self.rate
 
     def start(self, index: int) -> float:
         return (index * self.hop - self._zeros) / self.rate

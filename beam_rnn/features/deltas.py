@@ -47,6 +47,10 @@ class Deltas(Rows):
     def start(self, index: int) -> float:
         return float(self.feature.start(index))
 
+    @property
+    def seconds(self) -> float:
+        return self.feature.seconds
+
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, inner, tails = self._recall(memory)
         _, rows, inner = self.feature.rows(value, inner)

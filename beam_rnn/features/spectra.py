@@ -85,6 +85,10 @@ class LogMel(Rows):
     def start(self, index: int) -> float:
         return self.frames.start(index)
 
+    @property
+    def seconds(self) -> float:
+        return self.frames.seconds
+
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, frames, memory = self.frames.rows(value, memory)
         return index, self.of_frames(frames), memory
@@ -139,6 +143,10 @@ class MFCC(Rows):
 
     def start(self, index: int) -> float:
         return self.mel.start(index)
+
+    @property
+    def seconds(self) -> float:
+        return self.mel.seconds
 
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, rows, memory = self.mel.rows(value, memory)

@@ -272,6 +272,10 @@ class CTC(Frozen):
     def _spell(self, labels: Sequence[int]) -> str:
         return "".join(self.labels[i] for i in labels)
 
+    def says(self, heard: Heard) -> bool:
+        """Whether the most probable text has a word."""
+        return any(label != self._space for label in heard.prefixes[0].labels)
+
     def text(self, heard: Heard, *, final: bool = False) -> Text:
         """The most probable text.
 

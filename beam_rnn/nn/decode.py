@@ -112,6 +112,11 @@ def log_probabilities(network: Network, y: Floats) -> Floats:
     """Logarithms of what ``network`` says of the next token: y (n, V) -> (n, V) float32."""
     if _activation(network) == "softmax":
         return np.log(np.maximum(y, np.float32(_TINY)))
+    return log_softmax(y)
+
+
+def log_softmax(y: Floats) -> Floats:
+    """Logits (n, V), or logarithms of probabilities up to a constant, -> ln P (n, V)."""
     y = y - y.max(axis=1, keepdims=True)
     y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
     return y

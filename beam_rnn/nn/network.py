@@ -110,6 +110,12 @@ class Network(Frozen):
         """Floats in the state row of a stream."""
         return sum(layer.state_size for layer in self.layers if isinstance(layer, Cell | Context))
 
+    @property
+    def state_layout(self) -> list[tuple[str, int]]:
+        """What a state row is made of: kinds of layers, and how many floats each has."""
+        stateful = [layer for layer in self.layers if isinstance(layer, Cell | Context)]
+        return [(type(layer).__name__, layer.state_size) for layer in stateful]
+
     @cached_property
     def causal(self) -> bool:
         """Whether y of a step needs nothing that comes later: no Bidirectional, no CRF."""

@@ -22,6 +22,7 @@ class Recurrent(Protocol):
     Attributes:
       inputs: the shape, type and range of x.
       state_size: S, float32 numbers in a state row; all zero before the first step.
+      state_layout: what a row is made of.
       output_size: C, numbers of y.
       labels: names of the C outputs, or None.
       lookahead: y of step t answers x of step t - lookahead.
@@ -34,6 +35,8 @@ class Recurrent(Protocol):
     def inputs(self) -> Inputs: ...
     @property
     def state_size(self) -> int: ...
+    @property
+    def state_layout(self) -> list[tuple[str, int]]: ...
     @property
     def output_size(self) -> int: ...
     @property
@@ -138,6 +141,11 @@ class StepModel:
     def state_size(self) -> int:
         """Floats in the row of a stream: its state and its last y."""
         return self.state + self.output
+
+    @property
+    def state_layout(self) -> list[tuple[str, int]]:
+        """What a row is made of: a state, which only steps of this version know, and y."""
+        return [(f"StepModel {self.version}", self.state), ("y", self.output)]
 
     @property
     def output_size(self) -> int:

@@ -71,6 +71,28 @@ class Generated(NamedTuple):
     stopped: bool
 
 
+class Transcribed(NamedTuple):
+    """The text of a piece of speech (many-to-many, Ty < Tx).
+
+    Attributes:
+      text: what was said.
+      final: whether the piece has ended: another text begins. Else it may change.
+      score: ln P of the text given the frames, with the weight of the decoder's n-gram model.
+      start: seconds of the sequence where the first word begins.
+      end: seconds of the sequence up to which frames were read.
+      times: seconds of the sequence at which each word begins.
+      step: how many frames of the sequence were read.
+    """
+
+    text: str
+    final: bool
+    score: float
+    start: float
+    end: float
+    times: Sequence[float]
+    step: int
+
+
 class BadEvent(NamedTuple):
     """An event that was not stepped; the state of its stream is as before.
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from beam_rnn.errors import StateError
-from beam_rnn.nn.cells import Cell
-from beam_rnn.nn.network import Network
 from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.nn.step_model import Recurrent
 from beam_rnn.streams.answering import Advanced, Answering, advance, settle
@@ -85,9 +83,7 @@ class Labelling(Answering):
         self.state_size = network.state_size
         self.sure = network.bounded
         self.gives = (network.output_size, network.labels, network.lookahead)
-        if isinstance(network, Network):
-            cells = [layer for layer in network.layers if isinstance(layer, Cell)]
-            self.state_layout = [(type(cell).__name__, cell.state_size) for cell in cells]
+        self.state_layout = network.state_layout
         self.per_sequence = per_sequence
         self.emit = emit
         self.lookahead = lookahead

@@ -34,7 +34,7 @@ class Arena:
       held: (R,) how many events of the stream are held back behind a gap.
       stored: (R,) whether the log of the shard has the stream.
       memory: what the features of some rows remember, as bytes.
-      pending: lists of events of some rows that wait for their answer; their bytes as they were
+      pending: what waits of some rows, such as events for their answer; its bytes as they were
         in the log until somebody asks.
       missed: the numbers that were skipped on some rows, as bytes.
       streams: R keys as bytes.
@@ -51,7 +51,7 @@ class Arena:
         self.held: Ints = np.zeros(0, np.int64)
         self.stored = np.zeros(0, np.bool_)
         self.memory: dict[int, bytes] = {}
-        self.pending: dict[int, list[Any] | bytes] = {}
+        self.pending: dict[int, Any] = {}
         self.missed: dict[int, bytes] = {}
         self.streams: list[bytes] = []
         self.home: list[Shard | None] = []
