@@ -138,6 +138,10 @@ class Stepper:
             due.append(int(self._latest(shard)[1].min()) + self.expire_after)
         return min((when for when in due if when is not None), default=None)
 
+    def earliest_held(self, shard: Shard) -> int | None:
+        """The time of the earliest event that is held back, in microseconds, or None."""
+        return None if shard.held is None else int(shard.held.time.min())
+
     def settle(self, *, final: bool = False) -> Iterator[Answers]:
         """Steps all events that wait, a bounded number at a time.
 

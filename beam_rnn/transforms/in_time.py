@@ -18,7 +18,7 @@ from apache_beam.transforms.userstate import (
 from beam_rnn.streams.pack import merge
 from beam_rnn.streams.shard import Shard
 from beam_rnn.transforms.metrics import METRICS
-from beam_rnn.transforms.shards import ETAG, LOG, Cells, is_over, timer_at, window_of
+from beam_rnn.transforms.shards import ETAG, LOG, Cells, is_over, set_timer, window_of
 from beam_rnn.transforms.step import StepEvents
 
 BUFFER = BagStateSpec("buffer", coders.BytesCoder())
@@ -89,7 +89,8 @@ class StepInTime(StepEvents):
                 rest = events.only(slice(ready, None))
                 rest.origin = -1  # before what comes later with the same time
                 buffer.add(rest.encode(self.encode_values))
-                wait = int(rest.time[0]) + (self.stepping.lateness or 0)
+                hold = int(rest.time[0])
+                wait = hold + (self.stepping.lateness or 0)
         yield from self._settled()
         yield from self._closed(shard, None if over else passed)
         ends = self._next(shard)
@@ -99,7 +100,7 @@ class StepInTime(StepEvents):
         if times:
             when = min(*times, shard.window[1])
             due.write(b"%d" % when)
-            timer.set(timer_at(when, shard.window[1]))
+            set_timer(timer, when, shard.window[1], None if wait is None else hold)
         else:
             due.clear()
 
@@ -109,7 +110,8 @@ class StepInTime(StepEvents):
             known = due.read()
             if known is None or when < int(known):
                 due.write(b"%d" % when)
-                timer.set(timer_at(when, window_of(window)[1]))
+                hold = when - (self.stepping.lateness or 0)
+                set_timer(timer, when, window_of(window)[1], hold)
 
     def _due(self, shard: Shard, cells: Cells) -> None:
         """Set when the timer came."""

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from apache_beam import coders
-from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
+from apache_beam.runners.worker.bundle_processor import OutputTimer
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, Timer
 from apache_beam.utils.timestamp import Timestamp
 
 from beam_rnn.streams.shard import Shard
@@ -59,6 +60,36 @@ def timer_at(due: int, latest: int) -> Timestamp:
     """
     rounded = -(-due // 1000) * 1000
     return Timestamp(micros=rounded if rounded <= latest else latest // 1000 * 1000)
+
+
+def set_timer(timer: Any, due: int, latest: int, hold: int | None = None) -> None:
+    """Sets an event-time timer, and holds the watermark of the answers until it comes.
+
+    Beam's ``set`` holds it at the time of the timer. Events that wait are answered with times
+    before, which would be late downstream; so where the SDK lets us, the hold is written beside
+    the time (as ``withOutputTimestamp`` does in Java). BundleBasedDirectRunner holds no watermark.
+
+    Args:
+      timer: of the shard.
+      due: what it is set for, in microseconds.
+      latest: the last microsecond of the window.
+      hold: the time of the earliest event that waits, or None.
+    """
+    fire = timer_at(due, latest)
+    if hold is None or hold >= due or not isinstance(timer, OutputTimer):
+        timer.set(fire)
+        return
+    held = Timer(
+        user_key=timer._key,
+        dynamic_timer_tag="",
+        windows=(timer._window,),
+        clear_bit=False,
+        fire_timestamp=fire,
+        hold_timestamp=Timestamp(micros=hold // 1000 * 1000),
+        paneinfo=timer._paneinfo,
+    )
+    timer._timer_coder_impl.encode_to_stream(held, timer._output_stream, True)
+    timer._output_stream.maybe_flush()
 
 
 def is_over(shard: Shard, fired: Timestamp) -> bool:

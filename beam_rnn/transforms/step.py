@@ -28,7 +28,7 @@ from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model, Update
 from beam_rnn.transforms.pack import FAILED
-from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, timer_at, window_of
+from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, set_timer, window_of
 
 _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
@@ -289,4 +289,5 @@ class StepEventsUntilTheyEnd(StepEvents):
         if due is None:
             cells.timer.clear()
         else:
-            cells.timer.set(timer_at(due, shard.window[1]))
+            hold = self.stepper.earliest_held(shard)
+            set_timer(cells.timer, due, shard.window[1], hold)
