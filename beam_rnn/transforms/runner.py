@@ -31,8 +31,7 @@ def check_options(events: PCollection[Any], *, stateful: bool, timers: Sequence[
             "Flink loses data without a message when a checkpoint comes inside a bundle: with "
             f"--checkpointing_interval={interval} also set --finish_bundle_before_checkpointing"
         )
-    runner = type(events.pipeline.runner).__name__
-    if timers and stateful and not events.is_bounded and runner == "FnApiRunner":
+    if timers and stateful and _fires_at_once(events):
         raise OptionError(
             "FnApiRunner fires event-time timers at once on unbounded input, so "
             f"{' and '.join(timers)} would end or step streams too early: use Prism "
@@ -48,7 +47,13 @@ def check_options(events: PCollection[Any], *, stateful: bool, timers: Sequence[
 
 def closes_windows(events: PCollection[Any]) -> bool:
     """Whether a timer at the end of a window comes at its time on this runner."""
-    return events.is_bounded or type(events.pipeline.runner).__name__ != "FnApiRunner"
+    return not _fires_at_once(events)
+
+
+def _fires_at_once(events: PCollection[Any]) -> bool:
+    """Whether event-time timers do not wait for the watermark."""
+    kinds = {kind.__name__ for kind in type(events.pipeline.runner).__mro__}
+    return "FnApiRunner" in kinds and not events.is_bounded
 
 
 def _all(options: PipelineOptions) -> dict[str, Any]:

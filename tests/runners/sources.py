@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.timestamp import Duration, Timestamp
 
 Event = tuple[Any, Any, float]
 Chunks = Sequence[Sequence[Event]]
@@ -21,7 +21,11 @@ Replayed = list[tuple[list[tuple[Any, Any, int]], int | None]]
 
 
 def replay(
-    chunks: Chunks, *, bounded: bool = False, watermarks: Sequence[float] | None = None
+    chunks: Chunks,
+    *,
+    bounded: bool = False,
+    watermarks: Sequence[float] | None = None,
+    pause: float | None = None,
 ) -> beam.PTransform:
     """Replays events, chunk after chunk, as a keyed PCollection.
 
@@ -33,6 +37,8 @@ def replay(
         watermarks: the watermark after each chunk, in seconds, rising; to make events late.
             Without it, the watermark is as far as it can be with no event late. (A GroupByKey
             of BundleBasedDirectRunner takes late events as if in time.)
+        pause: seconds between chunks; then the source is one that any runner but
+            BundleBasedDirectRunner can stop, and go on with from a checkpoint.
 
     Returns:
         a PTransform of the pipeline's root, giving tuple[key, value] with the timestamps.
@@ -60,25 +66,27 @@ def replay(
         marks = _on_time([[event[2] for event in chunk] for chunk in stamped])
     else:
         marks = [round(seconds * 1000) for seconds in watermarks]
-    return _Replay(list(zip(stamped, marks, strict=True)), bounded)
+    return _Replay(list(zip(stamped, marks, strict=True)), bounded, pause)
 
 
 class _Replay(beam.PTransform):
     """Chooses the source that the runner has: TestStream, or a splittable DoFn."""
 
-    def __init__(self, replayed: Replayed, bounded: bool) -> None:
+    def __init__(self, replayed: Replayed, bounded: bool, pause: float | None) -> None:
         super().__init__()
         self._replayed = replayed
         self._bounded = bounded
+        self._pause = pause
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[Any]:
         keys = {type(key) for chunk, _ in self._replayed for key, _, _ in chunk}
         if self._bounded:
             chunks = [chunk for chunk, _ in self._replayed]
             read = root | beam.Create([chunks]) | beam.FlatMap(_stamped_all)
-        elif isinstance(root.pipeline.runner, FnApiRunner):
-            # It refuses TestStream; its bundles end where a splittable DoFn defers the rest.
-            read = root | beam.Create([self._replayed]) | beam.ParDo(_ChunkByChunk())
+        elif self._pause is not None or isinstance(root.pipeline.runner, FnApiRunner):
+            # FnApiRunner refuses TestStream; its bundles end where the rest is deferred.
+            read = root | beam.Create([self._replayed])
+            read = read | beam.ParDo(_ChunkByChunk(self._pause or 0))
         else:
             read = root | self._test_stream() | "Decode" >> beam.Map(pickle.loads)
         key_type: Any = keys.pop() if len(keys) == 1 else Any
@@ -111,7 +119,10 @@ class _Positions(RestrictionProvider):
 
 
 class _ChunkByChunk(beam.DoFn):
-    """Emits one chunk per bundle, and defers the rest."""
+    """Emits one chunk per bundle, and defers the rest by `pause` seconds."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -129,7 +140,7 @@ class _ChunkByChunk(beam.DoFn):
         yield from _stamped(chunk)
         if mark is not None:
             watermark.set_watermark(_time(mark))
-        tracker.defer_remainder()
+        tracker.defer_remainder(Duration(self._pause))
 
 
 def _on_time(times: list[list[int]]) -> list[int | None]:

@@ -1,0 +1,1 @@
+"""Faults: what may fail does, and no answer changes."""
