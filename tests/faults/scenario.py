@@ -1,6 +1,7 @@
 """Jobs over random streams, and what each answers when nothing fails."""
 
 import functools
+import itertools
 import random
 import tempfile
 from collections import defaultdict
@@ -12,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 
 import beam_rnn as rnn
-from tests.runners.histories import D, cut, expected, interleaved, network, streams
+from tests.runners.histories import D, expected, interleaved, network, streams
 from tests.runners.sources import Event
 
 Answer = tuple[str, int, Any, float, float]  # stream, step, label, score, time
@@ -101,7 +102,7 @@ def scenario(
     return Scenario(
         f"seed {seed}: {order}, {shards} shards, lookahead {net.lookahead}, "
         f"{net.state_size} floats",
-        cut(arriving, seed),
+        _cut(arriving, chance),
         step(path, **options),
         frozenset(_answers(net, events, ends, sessions=order == "sessions")),
     )
@@ -150,6 +151,14 @@ def _disordered(events: list[Event], chance: random.Random, *, twice: bool) -> l
         for _ in range(chance.choice([1, 1, 1, 2]) if twice else 1)
     ]
     return [event for _, event in sorted(copies, key=lambda copy: copy[0] + chance.randrange(30))]
+
+
+def _cut(events: list[Event], chance: random.Random) -> list[list[Event]]:
+    """Events in bundles of random lengths, a dozen or so of them."""
+    starts = [0]
+    while starts[-1] < len(events):
+        starts.append(starts[-1] + chance.choice([1, 5, 20, 60]))
+    return [events[start:stop] for start, stop in itertools.pairwise(starts)]
 
 
 def _answers(
