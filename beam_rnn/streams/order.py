@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from beam_rnn.errors import OptionError
 
+MOST_MICROS = 1 << 60  # the longest time, about 36,000 years
 _GAPS = ("wait", "skip", "fail")
 
 
@@ -57,6 +59,11 @@ event_time = Order("event_time", 0)
 """By timestamp: ``by_event_time()``, without waiting for late events."""
 
 
+def _are_seconds(value: object) -> bool:
+    """Whether a value is seconds from 0, whose microseconds 64 bits hold."""
+    return isinstance(value, Real) and 0 <= float(value) <= MOST_MICROS / 1e6
+
+
 def by_event_time(lateness: float = 0) -> Order:
     """By timestamp; events of one time in the order in which they came.
 
@@ -66,9 +73,9 @@ def by_event_time(lateness: float = 0) -> Order:
     Raises:
       OptionError: lateness is negative.
     """
-    if not lateness >= 0:
+    if not _are_seconds(lateness):
         raise OptionError(f"lateness is {lateness!r}, expected seconds from 0")
-    return Order(f"by_event_time({lateness:g})", round(lateness * 1e6))
+    return Order(f"by_event_time({float(lateness):g})", round(lateness * 1e6))
 
 
 def by_sequence(
@@ -105,7 +112,7 @@ def by_sequence(
         raise OptionError(f"by_sequence({fn!r}): expected a function of the value, or a column")
     if type(start) is not int:
         raise OptionError(f"start is {start!r}, expected a whole number")
-    if max_wait is not None and not max_wait >= 0:
+    if max_wait is not None and not _are_seconds(max_wait):
         raise OptionError(f"max_wait is {max_wait!r}, expected seconds from 0, or None")
     if on_gap not in _GAPS:
         raise OptionError(f'on_gap is {on_gap!r}, expected "wait", "skip" or "fail"')

@@ -26,7 +26,7 @@ from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.labels import Labelling
 from beam_rnn.streams.limits import DEFAULT, Limits
-from beam_rnn.streams.order import Order, arrival, event_time
+from beam_rnn.streams.order import MOST_MICROS, Order, arrival, event_time
 from beam_rnn.streams.whole import WholeLabelling
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
@@ -103,7 +103,7 @@ class OverStreams(beam.PTransform):
                 self._expire_after = Duration.of(self.expire_after).micros
             except (TypeError, ValueError, OverflowError) as error:
                 raise OptionError(f"expire_after is {self.expire_after!r}: {error}") from None
-            if self._expire_after <= 0:
+            if not 0 < self._expire_after <= MOST_MICROS:
                 raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
 
     def _check(self, model: Any) -> None:

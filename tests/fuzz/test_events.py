@@ -29,6 +29,7 @@ from beam_rnn.transforms.pack import PackEvents
 from tests.streams.steppers import labelling
 from tests.weights import exact
 
+pytestmark = pytest.mark.slow
 TIME = datetime.timedelta(seconds=20)  # for one example; what is usual is a hundredth of it
 BAD_EVENT = coders.RowCoder.from_type_hint(rnn.BadEvent, None)
 LIMITS = Limits(event_bytes=500)
