@@ -133,7 +133,7 @@ def test_splice_sites_of_reads(tmp_path: Path) -> None:
         ("text.fa", b"no sequence\n", "is no fasta file"),
         ("protein.fa", b">a\nACGT\n>b\nMKVLE\n", "sequence b: 'L' at place 4 is no nucleotide"),
         ("twice.fa", b">a\nACGT\n>a\nACGT\n", "names two sequences 'a'"),
-        ("cut.fa.gz", gzip.compress(b">a\nACGT\n")[:-9], "cannot be read"),
+        ("cut.fa.gz", gzip.compress(b">a\nACGT\n", mtime=0)[:-9], "cannot be read"),
         ("broken.gbk", b"LOCUS       x  4 bp DNA\nORIGIN\n", "no genbank file|holds no sequence"),
         ("binary.fa", b"\xff\xfe>a", "cannot be read"),
         ("missing.fa", None, "cannot be read"),
