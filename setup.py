@@ -12,7 +12,7 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
-APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8"})
+APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8", "opencv-python-headless>=4.8"})
 KAFKA = ["confluent-kafka>=2.6"]
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11"]
 # Peers, plots, and what tells which BLAS it was.

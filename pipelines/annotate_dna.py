@@ -27,7 +27,7 @@ from pipelines.events import Failed
 from pipelines.genes import find_genes, gff_lines, write_gff
 from pipelines.texts import TextOf, as_failed, by_stream, is_last
 
-GENES, TRACK = "genes.gff3", "track.png"
+BASES, GENES, TRACK = "bases", "genes.gff3", "track.png"
 DRAWN = 24_000  # bases of the longest sequence that the picture shows
 
 
@@ -69,7 +69,7 @@ def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
         | "Tag" >> rnn.Tag(arguments.model, x=bases, end=is_last)
     )
     untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
-    return _rows(tagged), (events.failed, untagged)
+    return {BASES: _rows(tagged)}, (events.failed, untagged)
 
 
 def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
@@ -79,7 +79,8 @@ def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
         whole.failed = events.failed
         return splice.find(whole, arguments.splice_model)
     tagger_of(arguments.model)  # so that a wrong one is refused here, not in a worker
-    return _rows(events | "Tag" >> batch.TagWhole(arguments.model, tagger_of)), (events.failed,)
+    tagged = events | "Tag" >> batch.TagWhole(arguments.model, tagger_of)
+    return {BASES: _rows(tagged)}, (events.failed,)
 
 
 def _rows(tagged: Any) -> Any:
@@ -117,7 +118,7 @@ def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
         known = {record.name: record.known for record in fasta.read_records(arguments.input)}
     lines, found, bases = [], 0, 0
     longest: tuple[Any, ...] | None = None
-    for stream, text, labels, scores in sequences_of(output / "bases"):
+    for stream, text, labels, scores in sequences_of(output / BASES):
         genes = list(find_genes(text, labels, scores))
         lines += gff_lines(stream, genes)
         found, bases = found + len(genes), bases + len(text)
@@ -173,8 +174,7 @@ APPLICATION = Application(
     inputs="FASTA or GenBank (also .gz), or JSON lines of reads: a file, a folder that grows, or -",
     sample=SAMPLES / "contigs.gbk",
     model=MODELS / "annotate_dna.safetensors",
-    row=Base,
-    folder="bases",
+    rows={BASES: Base},
     live=_live,
     batch=_batch,
     finish=_finish,
@@ -184,8 +184,7 @@ APPLICATION = Application(
 )
 SPLICE = dataclasses.replace(
     APPLICATION,
-    row=splice.Site,
-    folder="sites",
+    rows={splice.FOLDER: splice.Site},
     files=(splice.FILE,),
     finish=splice.finish,
 )

@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "models"
 SAMPLES = REPOSITORY / "pipelines" / "sample"
 
-Rows = tuple[beam.PCollection[Any], tuple[beam.PCollection[Failed], ...]]
-"""What a job writes, and the inputs that failed."""
+Rows = tuple[dict[str, beam.PCollection[Any]], tuple[beam.PCollection[Failed], ...]]
+"""What a job writes into each of its folders, and the inputs that failed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Application:
       inputs: what ``--input`` may name, for the help.
       sample: the committed input that it runs on by itself.
       model: its weights.
-      row: the NamedTuple that it writes.
+      rows: the folders that it writes, and the NamedTuple of the rows of each.
       live: adds the job over an input that is being told to a pipeline.
       batch: adds the batch twin, which takes each stream of a Parquet file as a whole.
       finish: given the arguments and the output folder when all is written; makes the pictures
@@ -49,7 +49,7 @@ class Application:
     inputs: str
     sample: Path
     model: Path
-    row: type
+    rows: Mapping[str, type]
     live: Callable[[beam.Pipeline, argparse.Namespace], Rows]
     batch: Callable[[beam.Pipeline, argparse.Namespace], Rows]
     finish: Callable[[argparse.Namespace, Path], list[str]]
@@ -57,13 +57,12 @@ class Application:
     check: Callable[[argparse.Namespace], None] = lambda arguments: None
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     tell: Callable[[Any], str | None] = lambda row: None
-    folder: str = field(default="answers")
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Runs it; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
         arguments, beam_arguments = self._parser().parse_known_args(argv)
         output = arguments.output
-        writes = (self.folder, sinks.FAILED_FILES, *self.files)
+        writes = (*self.rows, sinks.FAILED_FILES, *self.files)
         try:
             options = job.options_of(beam_arguments, streaming=not arguments.batch)
             self._check(arguments)
@@ -72,7 +71,8 @@ class Application:
             self._write(rows, failed, arguments, options)
             if job.is_here(output):
                 job.prepare_output(output, writes, overwrite=arguments.overwrite)
-                Path(output, self.folder).mkdir()
+                for folder in self.rows:
+                    Path(output, folder).mkdir()
         except (job.Refused, rnn.RnnError, OSError) as error:
             return job.refuse(self.name, error)
         aborted = job.run(pipeline, options, told=lambda: print("Ending: Ctrl-C again aborts."))
@@ -84,14 +84,19 @@ class Application:
         return 130 if aborted else 0
 
     def _write(
-        self, rows: Any, failed: Any, arguments: argparse.Namespace, options: PipelineOptions
+        self,
+        rows: dict[str, Any],
+        failed: Any,
+        arguments: argparse.Namespace,
+        options: PipelineOptions,
     ) -> None:
         local = job.is_local(options)
-        folder = os.path.join(arguments.output, self.folder)
-        rows | "WriteRows" >> sinks.WriteRows(self.row, folder, local)
+        for name, own in rows.items():
+            folder = os.path.join(arguments.output, name)
+            own | f"Write {name}" >> sinks.WriteRows(self.rows[name], folder, local)
+            if arguments.view and job.is_seen(options):
+                own | f"Tell {name}" >> beam.Map(_say, self.tell)
         failed | "WriteFailed" >> sinks.WriteFailed(arguments.output, local)
-        if arguments.view and job.is_seen(options):
-            rows | "Tell" >> beam.Map(_say, self.tell)
 
     def _check(self, arguments: argparse.Namespace) -> None:
         job.check_input(arguments.input)

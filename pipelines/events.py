@@ -1,4 +1,4 @@
-"""One line of input: a piece of a text, or the reason why it is none."""
+"""One line of input: a piece of a text, or something else observed, or the reason why not."""
 
 import json
 import math
@@ -23,6 +23,15 @@ class Event(NamedTuple):
     end: bool = False  # whether it is the last of its stream
 
 
+class Observed(NamedTuple):
+    """What was observed of one stream at one moment."""
+
+    stream: str
+    time: Timestamp
+    value: Any  # None: nothing, it only ends
+    end: bool = False  # whether it is the last of its stream
+
+
 class Failed(NamedTuple):
     """An input that could not be used."""
 
@@ -31,8 +40,11 @@ class Failed(NamedTuple):
     input: str
 
 
-def parse(line: bytes) -> Event | Failed:
-    """Reads one JSON line with ``stream``, ``time``, ``text`` and perhaps ``end``."""
+def parse(line: bytes, field: str = "text") -> Event | Observed | Failed:
+    """Reads one JSON line with ``stream``, ``time``, ``text`` and perhaps ``end``.
+
+    ``field``: what stands for ``text``; another than this gives an Observed.
+    """
     try:
         fields = json.loads(line)
     except UnicodeDecodeError:
@@ -41,36 +53,51 @@ def parse(line: bytes) -> Event | Failed:
         return Failed("", f"not JSON: {error}", line.decode(errors="replace"))
     stream = fields.get("stream") if isinstance(fields, dict) else None
     try:
-        return event(fields)
+        return event(fields, field)
     except ValueError as error:
         known = stream if isinstance(stream, str) else ""
         return Failed(known, str(error), line.decode(errors="replace"))
 
 
-def event(fields: Any) -> Event:
-    """Makes an event of a mapping.
+def event(fields: Any, field: str = "text") -> Event | Observed:
+    """Makes an event of a mapping; see ``parse``.
 
     Raises:
       ValueError: a field is absent or wrong; the message says which and what was expected.
     """
     if not isinstance(fields, dict):
-        raise ValueError(f"expected an object with stream, time and text, got {_kind(fields)}")
-    for name in ("stream", "time", "text"):
-        if name not in fields:
-            raise ValueError(f"has no {name}")
-    for name in ("stream", "text"):
-        if not isinstance(fields[name], str):
-            raise ValueError(f"{name} must be a string, got {_kind(fields[name])}")
-        try:
-            fields[name].encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name} holds half of a surrogate pair") from None
-    if not fields["stream"]:
-        raise ValueError("stream is empty")
+        raise ValueError(f"expected an object with stream, time and {field}, got {_kind(fields)}")
     end = fields.get("end", False)
     if not isinstance(end, bool):
         raise ValueError(f"end must be true or false, got {_kind(end)}")
-    return Event(fields["stream"], time_of(fields["time"]), fields["text"], end)
+    ends_only = end and field != "text" and fields.get(field) is None
+    for name in ("stream", "time", *([] if ends_only else [field])):
+        if name not in fields:
+            raise ValueError(f"has no {name}")
+    stream = _text("stream", fields["stream"])
+    if not stream:
+        raise ValueError("stream is empty")
+    time = time_of(fields["time"])
+    if field == "text":
+        return Event(stream, time, _text("text", fields["text"]), end)
+    return Observed(stream, time, None if ends_only else fields[field], end)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {_kind(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half of a surrogate pair") from None
+    return value
+
+
+def ending(stream: str, time: Timestamp, field: str = "text") -> Event | Observed:
+    """What ends a stream of which nothing more comes."""
+    if field == "text":
+        return Event(stream, time, "", end=True)
+    return Observed(stream, time, None, end=True)
 
 
 def time_of(value: Any) -> Timestamp:

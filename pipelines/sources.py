@@ -20,7 +20,7 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Duration, Timestamp
 
-from pipelines.events import Event, Failed, parse
+from pipelines.events import Event, Failed, Observed, ending, parse
 from pipelines.tracking import PositionTracker
 
 FAILED = "failed"
@@ -220,8 +220,11 @@ _WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_
 class _ReadEvents(beam.DoFn):
     """Impulse -> Event, in the order of the lines; Failed on its own output."""
 
-    def __init__(self, lines: Lines, speed: float | None, until_idle: float | None) -> None:
+    def __init__(
+        self, lines: Lines, speed: float | None, until_idle: float | None, field: str
+    ) -> None:
         self._lines = lines
+        self._field = field
         self._speed = speed
         self._until_idle = until_idle
 
@@ -270,7 +273,7 @@ class _ReadEvents(beam.DoFn):
         offsets, latest, origin = dict(at.offsets), at.latest, at.origin
         outputs: list[Any] = []
         for line in lines:
-            event = parse(line.data)
+            event = parse(line.data, self._field)
             if isinstance(event, Failed):
                 if line.data.strip():  # an empty line is nothing
                     failed = TimestampedValue(event, latest)
@@ -296,7 +299,7 @@ class _ReadEvents(beam.DoFn):
     def _ends(self) -> Iterator[TimestampedValue]:
         """When nothing more can come, every text has ended: words that wait get their answers."""
         for stream, last in self._open.items():
-            yield TimestampedValue(Event(stream, last, "", end=True), last)
+            yield TimestampedValue(ending(stream, last, self._field), last)
         self._open.clear()
 
 
@@ -308,26 +311,29 @@ class ReadEvents(beam.PTransform):
       lines: a ``File``, ``Folder`` or ``StandardInput``.
       speed: how many times faster than their times the events come, or None: as fast as it goes.
       until_idle: ends after that many seconds without new lines; None: never.
+      field: what the events are of; see ``pipelines.events.parse``.
 
     Returns:
-      PCollection[Event], whose ``failed`` is a PCollection[Failed].
+      PCollection[Event], or of Observed for another field than text, whose ``failed`` is a
+      PCollection[Failed].
     """
 
     lines: Lines
     speed: float | None = None
     until_idle: float | None = None
+    field: str = "text"
 
     def __post_init__(self) -> None:
         super().__init__()
 
-    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Event]:
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Any]:
         """Builds the source."""
         read = begin | "Start" >> beam.Impulse()
         outputs = read | "Lines" >> beam.ParDo(
-            _ReadEvents(self.lines, self.speed, self.until_idle)
+            _ReadEvents(self.lines, self.speed, self.until_idle, self.field)
         ).with_outputs(FAILED, main="events")
         events = outputs["events"]
-        events.element_type = Event
+        events.element_type = Event if self.field == "text" else Observed
         events.failed = outputs[FAILED]
         events.failed.element_type = Failed
         return events

@@ -16,7 +16,7 @@ from pipelines import sinks
 from pipelines.events import Event, Failed
 from pipelines.genes import write_gff
 
-FILE = "sites.gff3"
+FOLDER, FILE = "sites", "sites.gff3"
 TYPES = {"donor": "five_prime_cis_splice_site", "acceptor": "three_prime_cis_splice_site"}
 SURE = 0.99  # of what is written to the GFF3 file: most GT and AG are no site
 _HALF = SpliceWindow.bases // 2
@@ -57,14 +57,14 @@ class _Windows(beam.DoFn):
             yield f"{event.stream}\t{place}", window
 
 
-def find(events: Any, model: str) -> tuple[Any, tuple[Any, ...]]:
+def find(events: Any, model: str) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Adds the search to a pipeline: PCollection[Event] -> PCollection[Site], failed inputs."""
     found = events | "Windows" >> beam.ParDo(_Windows()).with_outputs(_FAILED, main="windows")
     cut = found["windows"]
     cut.element_type = beam.typehints.Tuple[str, str]
     sites = cut | "Classify" >> rnn.Classify(model, x=SpliceWindow(), end=_whole)
     rows = sites | "Sites" >> beam.Map(_as_site).with_output_types(Site)
-    return rows, (events.failed, found[_FAILED])
+    return {FOLDER: rows}, (events.failed, found[_FAILED])
 
 
 def _whole(window: str) -> bool:
@@ -79,7 +79,7 @@ def _as_site(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) 
 
 def finish(arguments: argparse.Namespace, output: Path) -> list[str]:
     """Writes the sure sites as GFF3; says how many there are."""
-    parts = list(sinks.read_parts(output / "sites", sinks.schema_of(Site)))
+    parts = list(sinks.read_parts(output / FOLDER, sinks.schema_of(Site)))
     rows = pa.concat_tables(parts).to_pylist() if parts else []
     sure = [row for row in rows if row["label"] in TYPES and row["score"] >= SURE]
     lines = []

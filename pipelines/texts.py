@@ -45,12 +45,12 @@ class TextOf:
         return self._feature.finish(memory)
 
 
-def by_stream(event: Event) -> tuple[str, Event]:
+def by_stream(event: Any) -> tuple[str, Any]:
     """Keys an event by its stream."""
     return event.stream, event
 
 
-def is_last(event: Event) -> bool:
+def is_last(event: Any) -> bool:
     """Whether the event ends its stream."""
     return event.end
 

@@ -6,8 +6,11 @@ from beam_rnn.features.deltas import Deltas as Deltas
 from beam_rnn.features.dna import Nucleotides as Nucleotides
 from beam_rnn.features.dna import SpliceWindow as SpliceWindow
 from beam_rnn.features.feature import Feature as Feature
+from beam_rnn.features.pose import Pose as Pose
+from beam_rnn.features.silhouette import Silhouette as Silhouette
 from beam_rnn.features.spectra import MFCC as MFCC
 from beam_rnn.features.spectra import LogMel as LogMel
 from beam_rnn.features.text import Token as Token
 from beam_rnn.features.text import Tokenizer as Tokenizer
 from beam_rnn.features.text import Words as Words
+from beam_rnn.features.word_ids import WordIds as WordIds
