@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_rnn.nn.parameters import Ints
-from beam_rnn.streams.waves import Flags, place_in_group
+from beam_rnn.streams.pack import Packed, echoed
+from beam_rnn.streams.waves import Flags, by_stream, place_in_group
 
 
 @dataclass
@@ -134,6 +136,37 @@ def behind_all(rows: Ints, times: Ints, counts: Ints, x: NDArray[Any]) -> Entrie
     return Entries(
         np.repeat(rows, counts), time, end, time, np.ones(m, np.bool_), np.arange(m), x, None
     )
+
+
+def gathered(packs: Sequence[Packed], rows: Ints) -> tuple[Entries, Flags]:
+    """The events of packs, those of one row together and in their order.
+
+    Args:
+      packs: n events in all.
+      rows: (n,) their rows.
+
+    Returns:
+      The events, and (n,) whether a sequence begins anew with one.
+    """
+    order, _ = by_stream(rows)
+    xs = [packed.x for packed in packs if packed.x is not None]
+    time = np.concatenate([packed.time for packed in packs])[order]
+    events = Entries(
+        rows[order],
+        time,
+        np.concatenate([packed.end for packed in packs])[order],
+        time.copy(),
+        np.zeros(len(rows), np.bool_),
+        order,
+        np.concatenate(xs) if xs else np.zeros(0, np.float32),
+        echoed(packs),
+    )
+    resets = np.zeros(len(rows), np.bool_)
+    if any(packed.reset is not None for packed in packs):
+        none = [np.zeros(len(packed), np.bool_) for packed in packs]
+        told = [n if p.reset is None else p.reset for p, n in zip(packs, none, strict=True)]
+        resets = np.concatenate(told)[order]
+    return events, resets
 
 
 def latest_before(time: Ints, first: Flags, start: Ints) -> Ints:

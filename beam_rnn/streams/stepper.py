@@ -11,17 +11,17 @@ from beam_rnn.errors import InputError, StateError
 from beam_rnn.nn.parameters import Ints
 from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers, Said
-from beam_rnn.streams.entries import Entries, latest_before
+from beam_rnn.streams.entries import Entries, gathered, latest_before
 from beam_rnn.streams.event import why
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
 from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
-from beam_rnn.streams.pack import Packed, as_made, echoed
+from beam_rnn.streams.pack import Packed, as_made
 from beam_rnn.streams.sequence import InSequence
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
-from beam_rnn.streams.waves import Flags, by_stream
+from beam_rnn.streams.waves import Flags
 
 _CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
 
@@ -192,25 +192,8 @@ class Stepper:
         )
         if not len(rows):
             return rows
-        order, first = by_stream(rows)
-        packs = [packed for _, packed in waiting]
-        xs = [packed.x for packed in packs if packed.x is not None]
-        time = np.concatenate([packed.time for packed in packs])[order]
-        events = Entries(
-            rows[order],
-            time,
-            np.concatenate([packed.end for packed in packs])[order],
-            time.copy(),
-            np.zeros(len(rows), np.bool_),
-            order,
-            np.concatenate(xs) if xs else np.zeros(0, np.float32),
-            echoed(packs),
-        )
-        resets = np.zeros(len(rows), np.bool_)
-        if any(packed.reset is not None for packed in packs):
-            no = [np.zeros(len(packed), np.bool_) for packed in packs]
-            told = [n if p.reset is None else p.reset for p, n in zip(packs, no, strict=True)]
-            resets = np.concatenate(told)[order]
+        events, resets = gathered([packed for _, packed in waiting], rows)
+        first = events.first
         if self.in_time:
             on_time = self._on_time(events, said)
             events, resets = events.where(on_time), resets[on_time]
