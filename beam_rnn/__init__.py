@@ -28,6 +28,7 @@ from beam_rnn.nn import MaxPool as MaxPool
 from beam_rnn.nn import Multiplicative as Multiplicative
 from beam_rnn.nn import Network as Network
 from beam_rnn.nn import NGram as NGram
+from beam_rnn.nn import Spelling as Spelling
 from beam_rnn.nn import StepModel as StepModel
 from beam_rnn.streams.emit import every as every
 from beam_rnn.streams.event import BadEvent as BadEvent

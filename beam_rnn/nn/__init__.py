@@ -23,5 +23,6 @@ from beam_rnn.nn.ngram import NGram as NGram
 from beam_rnn.nn.seq2seq import EncoderDecoder as EncoderDecoder
 from beam_rnn.nn.sequences import CRF as CRF
 from beam_rnn.nn.sequences import Bidirectional as Bidirectional
+from beam_rnn.nn.sequences import Spelling as Spelling
 from beam_rnn.nn.step_model import Recurrent as Recurrent
 from beam_rnn.nn.step_model import StepModel as StepModel

@@ -170,6 +170,11 @@ class Activation(Frozen):
         return y
 
 
+def _ids(layer: Any) -> int:
+    """How many ids there are for a layer that takes them (Embedding, Spelling), or 0."""
+    return len(getattr(layer, "E", ()))
+
+
 @dataclass(frozen=True, eq=False)
 class Columns(Frozen):
     """Parts of a row through layers of their own, side by side: (n, K) -> (n, sum of outputs).
@@ -201,7 +206,7 @@ class Columns(Frozen):
         limits: list[int] = []
         for n, layers in self.branches:
             first = layers[0] if layers else None
-            limits += [len(first.E) if isinstance(first, Embedding) else 0] * n
+            limits += [_ids(first)] * n
         return tuple(limits) if any(limits) else None
 
     def _widths(self) -> list[int]:
@@ -216,10 +221,10 @@ class Columns(Frozen):
                         "without a state"
                     )
                 inner = isinstance(layer, Columns) and layer.limits is not None
-                if inner or (depth and isinstance(layer, Embedding)):
+                if inner or (depth and _ids(layer)):
                     raise ModelError(
                         f"Columns: branch {place} takes ids in its layer {depth}: only an "
-                        "Embedding in front can"
+                        "Embedding or a Spelling in front can"
                     )
                 shape = layer.out_shape(shape)
             if len(shape) != 1:
@@ -238,8 +243,8 @@ class Columns(Frozen):
         for n, layers in self.branches:
             part = x[:, start : start + n]
             start += n
-            if layers and isinstance(layers[0], Embedding):
-                part = part[:, 0] if n == 1 else part
+            if layers and _ids(layers[0]):
+                part = part[:, 0] if n == 1 and isinstance(layers[0], Embedding) else part
             else:
                 part = part.astype(np.float32)
             for layer in layers:

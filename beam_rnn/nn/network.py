@@ -16,7 +16,7 @@ from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
-from beam_rnn.nn.sequences import CRF, Bidirectional, Stage, Wave
+from beam_rnn.nn.sequences import CRF, Bidirectional, Spelling, Stage, Wave
 
 MOST_LOOKAHEAD = 1 << 16  # each stream keeps so many events
 _FLOAT = np.dtype(np.float32)
@@ -59,8 +59,8 @@ class Network(Frozen):
         for place, layer in enumerate(self.layers):
             if isinstance(layer, CRF) and place != len(self.layers) - 1:
                 raise ModelError("CRF must be the last layer")
-            if isinstance(layer, Embedding) and place:
-                raise ModelError("Embedding takes ids: it must be the first layer")
+            if place and isinstance(layer, Embedding | Spelling):
+                raise ModelError(f"{type(layer).__name__} takes ids: it must be the first layer")
             if not hasattr(layer, "out_shape"):
                 raise ModelError(f"layer {place} is {type(layer).__name__}, which is no layer")
             try:

@@ -93,7 +93,8 @@ def _digest(digest: Any, value: Any) -> None:
         digest.update(type(value).__name__.encode())
         for part in dataclasses.fields(value):
             inner = getattr(value, part.name)
-            if not is_later(part) or inner != part.default:
+            new = isinstance(inner, np.ndarray) or inner != part.default
+            if not is_later(part) or new:
                 _digest(digest, inner)
     elif isinstance(value, Iterable) and not isinstance(value, str):
         digest.update(b"(")

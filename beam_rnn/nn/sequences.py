@@ -13,7 +13,7 @@ from beam_rnn.errors import ModelError
 from beam_rnn.nn.cells import Cell
 from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.layers import Embedding, Layer, Shape
-from beam_rnn.nn.parameters import Floats, Frozen, Ints
+from beam_rnn.nn.parameters import Floats, Frozen, Ints, later
 
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
 _MANY = 12  # rows of a wave beyond which its input half is fast by itself
@@ -182,13 +182,17 @@ class Bidirectional(Frozen):
     Attributes:
       forward: the cell that reads from the first element.
       backward: the cell that reads from the last element.
+      a_forward: (S,) the state that it begins with, where it was trained, or None: zeros.
+      a_backward: (S',) likewise.
 
     Raises:
-      ModelError: the cells take inputs of different widths.
+      ModelError: the cells take inputs of different widths, or an array has the wrong shape.
     """
 
     forward: Cell
     backward: Cell
+    a_forward: Floats | None = later(None)
+    a_backward: Floats | None = later(None)
 
     def __post_init__(self) -> None:
         if self.forward.input_size != self.backward.input_size:
@@ -196,6 +200,9 @@ class Bidirectional(Frozen):
                 f"Bidirectional: the forward cell takes {self.forward.input_size} features, the "
                 f"backward cell {self.backward.input_size}"
             )
+        for name, cell in (("a_forward", self.forward), ("a_backward", self.backward)):
+            if getattr(self, name) is not None:
+                self._freeze(name, (cell.state_size,))
 
     @property
     def in_shape(self) -> Shape:
@@ -210,11 +217,66 @@ class Bidirectional(Frozen):
         T, B, D = x.shape
         waves = [Wave(slice(0, B), B)] * T
         halves = []
-        for cell, step in ((self.forward, 1), (self.backward, -1)):
+        for cell, initial, step in self._directions():
             a = np.zeros((B, cell.state_size), np.float32)
+            if initial is not None:
+                a[:] = initial
             h = run_cell(cell, x[::step].reshape(T * B, D), a, waves)
             halves.append(h.reshape(T, B, -1)[::step])
         return np.concatenate(halves, axis=2)
+
+    def ends(self, x: Floats, lengths: Ints) -> Floats:
+        """The last hidden vectors of both cells: (n, L, D), of lengths (n,) -> (n, H + H')."""
+        n, L, _ = x.shape
+        order = np.argsort(-lengths, kind="stable")  # the longest first: all waves are prefixes
+        x, lengths = x[order], lengths[order]
+        place, row = np.nonzero(np.arange(L)[:, None] < lengths)  # wave after wave
+        waves = [Wave(slice(0, int(m)), int(m)) for m in np.bincount(place)]
+        halves = []
+        for cell, initial, step in self._directions():
+            at = place if step > 0 else lengths[row] - 1 - place
+            a = np.zeros((n, cell.state_size), np.float32)
+            if initial is not None:
+                a[:] = initial
+            run_cell(cell, x[row, at], a, waves)
+            halves.append(a[:, : cell.hidden_size])
+        result = np.empty((n, self.forward.hidden_size + self.backward.hidden_size), np.float32)
+        result[order] = np.concatenate(halves, axis=1)
+        return result
+
+    def _directions(self) -> tuple[tuple[Cell, Floats | None, int], ...]:
+        return (self.forward, self.a_forward, 1), (self.backward, self.a_backward, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Spelling(Frozen):
+    """What two cells know when each has read a row of ids from its end: (n, L) -> (n, H + H').
+
+    The id 0 fills up behind the others; a row without others gives what the cells begin with.
+
+    Attributes:
+      E: (V, D), row i the vector of id i.
+      cells: both.
+
+    Raises:
+      ModelError: E has the wrong shape.
+    """
+
+    E: Floats
+    cells: Bidirectional
+
+    def __post_init__(self) -> None:
+        self._freeze("E", ("V", self.cells.forward.input_size))
+
+    def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ModelError(f"Spelling takes rows of ids (L,), the layer before gives {shape}")
+        return self.cells.out_shape((self.E.shape[1],))
+
+    def apply(self, x: np.ndarray) -> Floats:
+        """x (n, L) ids in 0..V-1."""
+        lengths = x.shape[1] - (x[:, ::-1] != 0).argmax(axis=1)
+        return self.cells.ends(self.E[x], np.where(x.any(axis=1), lengths, 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,6 +66,7 @@ _OPTIONS: dict[type[Any], dict[str, tuple[type, ...]]] = {
     nn.Activation: {"name": (str,)},
     nn.Context: {"size": (int,), "shape": (list, tuple)},
 }
+_INITIAL = ("a_forward", "a_backward")  # of a Bidirectional
 # Of an EncoderDecoder, and whether it may be null.
 _NUMBERS = {
     "start": False, "stop": False, "limit": False, "source_end": True, "source_length": True,
@@ -210,11 +211,17 @@ def _describe(layer: Any, where: str, arrays: dict[str, Floats]) -> dict[str, An
     """Returns the JSON form of a layer and adds its arrays to ``arrays``."""
     kind = type(layer)
     if kind is nn.Bidirectional:
+        initial = [name for name in _INITIAL if getattr(layer, name) is not None]
+        arrays.update({f"{where}.{name}": getattr(layer, name) for name in initial})
         return {
             "kind": "Bidirectional",
             "forward": _describe(layer.forward, f"{where}.forward", arrays),
             "backward": _describe(layer.backward, f"{where}.backward", arrays),
+            **({"arrays": initial} if initial else {}),
         }
+    if kind is nn.Spelling:
+        arrays[f"{where}.E"] = layer.E
+        return {"kind": "Spelling", "cells": _describe(layer.cells, f"{where}.cells", arrays)}
     if kind is nn.Columns:
         branches = [
             {
@@ -250,11 +257,20 @@ def _restore(path: str, entry: Any, where: str, arrays: tensors.Arrays) -> Any:
         ]
         if not all(isinstance(cell, nn.RNN | nn.GRU | nn.LSTM) for cell in cells):
             raise WeightsError(f"{path}: {where}: expected two cells")
-        return build(path, where, nn.Bidirectional, *cells)
+        initial = entry.get("arrays", [])
+        if not isinstance(initial, list) or any(name not in _INITIAL for name in initial):
+            raise WeightsError(f"{path}: {where}: arrays are {initial!r}, expected of {_INITIAL}")
+        states = {name: _take(path, f"{where}.{name}", arrays) for name in initial}
+        return build(path, where, nn.Bidirectional, *cells, **states)
+    if kind == "Spelling":
+        both = _restore(path, entry.get("cells"), f"{where}.cells", arrays)
+        if not isinstance(both, nn.Bidirectional):
+            raise WeightsError(f"{path}: {where}: expected a Bidirectional")
+        return build(path, where, nn.Spelling, _take(path, f"{where}.E", arrays), both)
     if kind == "Columns":
         return build(path, where, nn.Columns, _branches(path, entry, where, arrays))
     if not isinstance(kind, str) or kind not in _KINDS:
-        known = ", ".join([*_KINDS, "Bidirectional", "Columns"])
+        known = ", ".join([*_KINDS, "Bidirectional", "Columns", "Spelling"])
         raise WeightsError(f"{path}: {where}: kind is {kind!r}, expected one of {known}")
     layer = _KINDS[kind]
     fields: dict[str, Any] = {}
@@ -267,15 +283,18 @@ def _restore(path: str, entry: Any, where: str, arrays: tensors.Arrays) -> Any:
     if not isinstance(names, list) or any(field not in _ARRAYS[layer] for field in names):
         raise WeightsError(f"{path}: {where}: arrays are {names!r}, expected of {_ARRAYS[layer]}")
     for field in names:
-        tensor = f"{where}.{field}"
-        if tensor not in arrays:
-            raise WeightsError(f"{path}: tensor {tensor!r} is missing")
-        value = arrays.pop(tensor)
-        fields[field] = floats(path, f"tensor {tensor!r}", value, tuple("N" * value.ndim))
+        fields[field] = _take(path, f"{where}.{field}", arrays)
     try:
         return build(path, where, layer, **fields)
     except TypeError:
         raise WeightsError(f"{path}: {where}: arrays {names!r} are not all of a {kind}") from None
+
+
+def _take(path: str, tensor: str, arrays: tensors.Arrays) -> Floats:
+    if tensor not in arrays:
+        raise WeightsError(f"{path}: tensor {tensor!r} is missing")
+    value = arrays.pop(tensor)
+    return floats(path, f"tensor {tensor!r}", value, tuple("N" * value.ndim))
 
 
 def _later(kind: type[Any]) -> dict[str, Any]:

@@ -51,6 +51,15 @@ def columns() -> nn.Columns:
     )
 
 
+def spelled() -> nn.Columns:
+    """A word (9 ids) and its five letters (6 ids, 0 fills up): 6 columns."""
+    cells = nn.Bidirectional(
+        cell("LSTM", 3, 2, 66), cell("GRU after", 3, 2, 67), normal(68, 4), normal(69, 2)
+    )
+    letters: list[Any] = [nn.Spelling(normal(70, 6, 3), cells)]
+    return nn.Columns([(5, letters), (1, [nn.Embedding(normal(71, 9, 4))])])
+
+
 def networks() -> dict[str, nn.Network]:
     """Every kind of cell, of layer, and of whole network, by a name for the test."""
     D, H, C = 5, 6, 3
@@ -58,6 +67,10 @@ def networks() -> dict[str, nn.Network]:
     embedding = nn.Embedding(normal(13, 9, D))
     floats = [(2, [nn.Dense(normal(14, 4, 2), normal(15, 4), "tanh")]), (3, [])]
     both = nn.Bidirectional(cell("LSTM", D, 2, 40), cell("GRU after b_n", D, 4, 50))
+    learned = nn.Bidirectional(
+        cell("LSTM", 8, 2, 60), cell("GRU after", 8, 4, 61), normal(62, 4), normal(63, 4)
+    )
+    dense_of_6 = nn.Dense(normal(64, C, 6), normal(65, C))
     crf = nn.CRF(normal(16, C, C), normal(17, C), normal(18, C))
     return {
         **{kind: nn.Network([cell(kind, D, H)]) for kind in CELLS},
@@ -67,6 +80,7 @@ def networks() -> dict[str, nn.Network]:
         "Columns of floats": nn.Network([nn.Columns(floats)]),
         "Bidirectional": nn.Network([both]),
         "CRF": nn.Network([crf]),
+        "speller": nn.Network([spelled(), learned, dense_of_6]),
         "reader of ids": nn.Network([embedding, cell("LSTM", D, H), dense]),
         "stack": nn.Network(
             [
