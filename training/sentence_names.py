@@ -76,7 +76,8 @@ def read_network(wheel: zipfile.ZipFile) -> rnn.Network:
 
 def both(arrays: Arrays, name: str) -> rnn.Bidirectional:
     """Two LSTMs with coupled gates, i = 1 - f, and the states that they begin with."""
-    cells, initial = [], []
+    cells: list[rnn.LSTM] = []
+    initial: list[NDArray[np.float32]] = []
     for short, long in (("fw", "forward"), ("bw", "backward")):
         path = f"{name}/bidirectional_LSTM"
         cell = f"{path}/bidirectional_rnn/{short}/coupled_input_forget_gate_lstm_cell"
@@ -88,7 +89,8 @@ def both(arrays: Arrays, name: str) -> rnn.Bidirectional:
         cells.append(rnn.LSTM(W[:, : -H - 1], W[:, -H - 1 : -1], W[:, -1]))
         states = [arrays[f"{path}/{long}/initial_{kind}_state"][0] for kind in ("output", "cell")]
         initial.append(np.concatenate(states))
-    return rnn.Bidirectional(*cells, *initial)
+    (forward, backward), (a_forward, a_backward) = cells, initial
+    return rnn.Bidirectional(forward, backward, a_forward, a_backward)
 
 
 def in_bio(labels: Iterable[str]) -> list[str]:

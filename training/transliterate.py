@@ -10,7 +10,7 @@ PyPI package and are not part of this repository; nothing is trained.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -104,6 +104,12 @@ def spell(words: rnn.EncoderDecoder, word: str) -> list[int]:
     return [words.encoder.vocabulary.index(letter) for letter in word]
 
 
+def latin(words: rnn.EncoderDecoder, ids: Iterable[int]) -> list[str]:
+    """The Latin letters of what was written."""
+    assert words.vocabulary is not None
+    return [words.vocabulary[id] for id in ids]
+
+
 def main() -> None:
     """Prints words in Latin letters."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,7 +119,7 @@ def main() -> None:
     hindi = model(fetch())
     found = hindi.translate([spell(hindi, word) for word in options.words], width=options.width)
     for word, (best, *_) in zip(options.words, found, strict=True):
-        print(word, "".join(hindi.vocabulary[id] for id in best.tokens), f"{best.score:.3f}")
+        print(word, "".join(latin(hindi, best.tokens)), f"{best.score:.3f}")
 
 
 if __name__ == "__main__":
