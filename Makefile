@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test unit runners-test lint format types imports bench setup clean
+.PHONY: help run demo evaluate test unit runners-test lint format types imports bench setup clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -21,6 +21,12 @@ help: ## this list
 
 run: $(VENV)/.stamp-run ## the main job on the committed sample (INPUT=, OUTPUT=, ARGS=)
 	@$(BIN)/python -m beam_rnn tag-names --input "$(INPUT)" --output "$(OUTPUT)" --overwrite $(ARGS)
+
+demo: $(VENV)/.stamp-apps ## every application on its sample, and one page of it all (OUTPUT=)
+	@$(BIN)/python -m pipelines.demo "$(OUTPUT)"
+
+evaluate: $(VENV)/.stamp-train ## every figure again, from weights and data
+	@$(BIN)/python training/evaluate.py
 
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -59,6 +65,16 @@ $(BIN)/python:
 # Making the environment writes into it, so its age says nothing: order-only.
 $(VENV)/.stamp-run: setup.py | $(BIN)/python
 	@$(STEP) "packages of the main job" $(BIN)/python -m pip install --quiet --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.stamp-apps: setup.py | $(BIN)/python
+	@$(STEP) "packages of the applications" \
+		$(BIN)/python -m pip install --quiet --editable '.[apps]'
+	@touch $@
+
+$(VENV)/.stamp-train: setup.py | $(BIN)/python
+	@$(STEP) "packages of the recipes" \
+		$(BIN)/python -m pip install --quiet --editable '.[apps,train]'
 	@touch $@
 
 $(VENV)/.stamp-dev: setup.py | $(BIN)/python

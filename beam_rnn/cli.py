@@ -45,6 +45,21 @@ for _name, _summary in PIPELINES.items():
     _add(_name, _summary)
 
 
+@app.command("list")
+def list_() -> None:
+    """List the applications, and their figures on data that training never saw."""
+    raise typer.Exit(_run("catalogue", []))
+
+
+@app.command(context_settings=_OWN_ARGUMENTS)
+def run(context: typer.Context, name: str) -> None:
+    """Run one of the applications: run NAME --input ... --output ..."""
+    if name not in PIPELINES:
+        print(f"beam-rnn: there is no {name}: it is one of {', '.join(PIPELINES)}", file=sys.stderr)
+        raise typer.Exit(2)
+    raise typer.Exit(_run(name.replace("-", "_"), context.args))
+
+
 @app.command()
 def inspect(
     file: Annotated[str, typer.Argument(help="A block of state, or a model.")],

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from beam_rnn.cli import PIPELINES
+from pipelines import catalogue
+from training import evaluate
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -57,3 +61,28 @@ def test_without_pipelines_it_says_where_they_are(tmp_path: Path) -> None:
 def test_the_library_does_not_import_the_pipelines() -> None:
     code = "import sys, beam_rnn, beam_rnn.cli; assert 'pipelines' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_list_shows_every_application_with_its_figures() -> None:
+    done = call("list")
+    assert done.returncode == 0, done.stderr
+    for command in PIPELINES:
+        assert command in done.stdout
+    assert "f1 86.73" in done.stdout
+
+
+@pytest.mark.slow
+def test_run_is_the_command_of_that_name() -> None:
+    assert call("run", "annotate-dna", "--help").stdout == call("annotate-dna", "--help").stdout
+    done = call("run", "nothing")
+    assert done.returncode == 2
+    assert "there is no nothing: it is one of tag-names" in done.stderr
+
+
+def test_every_application_has_weights_and_figures() -> None:
+    assert list(catalogue.WEIGHTS) == list(PIPELINES)
+    for models in catalogue.WEIGHTS.values():
+        for model in models:
+            assert catalogue.figures_of(model)
+            assert model in evaluate.FIGURES

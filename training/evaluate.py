@@ -1,0 +1,36 @@
+"""Recomputes the figures of every model from weights and data, and prints their tables.
+
+python training/evaluate.py
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = {
+    "tag_names": ["evaluate_names.py", "models/tag_names.safetensors"],
+    "annotate_dna": ["evaluate_dna.py", "models/annotate_dna.safetensors"],
+    "splice_sites": ["splice_sites.py", "--evaluate", "models/splice_sites.safetensors"],
+    "detect_running": ["evaluate_running.py", "models/detect_running.safetensors"],
+    "detect_running_video": ["evaluate_running.py", "models/detect_running_video.safetensors"],
+    "walkers": ["evaluate_running.py", "models/detect_running_video.safetensors", "--walkers"],
+}
+"""The module that gives the figures of each model, and its arguments."""
+
+
+def main() -> int:
+    """Runs them one after the other; returns 1 if one failed."""
+    failed = []
+    for name, (module, *arguments) in FIGURES.items():
+        print(f"\n== {name}", flush=True)
+        command = [sys.executable, str(ROOT / "training" / module), *arguments]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
