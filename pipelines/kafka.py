@@ -139,7 +139,8 @@ class ReadTopic(beam.PTransform):
         reset = start if isinstance(start, str) else EARLIEST
         return ReadFromKafka(
             {
-                **self.topic.config(enable_auto_commit="false"),
+                # As patient with a broker that restarts as its writers are.
+                **self.topic.config(enable_auto_commit="false", default_api_timeout_ms="300000"),
                 "auto.offset.reset": reset,
             },
             [self.topic.name],

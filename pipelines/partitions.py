@@ -23,7 +23,7 @@ RECORDS_AT_ONCE = 5_000
 RECORDS_IN_BUNDLE = 50_000
 LOOK = 0.05  # seconds that one look waits for a record
 ONE_ANSWER = 10.0  # seconds that a broker has for one answer,
-ANSWERS = 60.0  # for any,
+ANSWERS = 300.0  # for any (as long as a producer waits for it),
 UNKNOWN = 5.0  # and for saying that it does not know a topic
 RESTS = 60.0  # seconds after which a consumer that nobody takes is closed
 
@@ -51,8 +51,8 @@ class Offset:
     done: bool = False
 
 
-def partitions_of(topic: Topic) -> list[Partition]:
-    """The partitions that the topic has now.
+def partitions_of(topic: Topic, seconds: float = ANSWERS) -> list[Partition]:
+    """The partitions that the topic has now, asked for so many seconds at most.
 
     Raises:
       KafkaError: the brokers do not answer, or have no such topic.
@@ -65,7 +65,7 @@ def partitions_of(topic: Topic) -> list[Partition]:
         numbers = sorted(found.partitions)
         return [Partition(topic, number, len(numbers)) for number in numbers]
 
-    return _asked(topic, ask)
+    return _asked(topic, ask, seconds)
 
 
 def first_offset(partition: Partition) -> int:
@@ -85,7 +85,7 @@ def first_offset(partition: Partition) -> int:
             return int(found.offset) if found.offset >= 0 else high
         return {EARLIEST: low, LATEST: high}[topic.start]
 
-    return _asked(topic, ask)
+    return _asked(topic, ask, ANSWERS)
 
 
 def _ends(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def _ends(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
     return found
 
 
-def _asked(topic: Topic, ask: Callable[[Consumer], T]) -> T:
+def _asked(topic: Topic, ask: Callable[[Consumer], T], seconds: float) -> T:
     """Asks until there is an answer: a broker that has just started knows little yet."""
     began = time.monotonic()
     while True:
@@ -107,7 +107,7 @@ def _asked(topic: Topic, ask: Callable[[Consumer], T]) -> T:
         except KafkaException as error:
             code: Code = error.args[0]
             unknown = code.code() == Code.UNKNOWN_TOPIC_OR_PART
-            if time.monotonic() - began > (UNKNOWN if unknown else ANSWERS):
+            if time.monotonic() - began > (UNKNOWN if unknown else seconds):
                 raise KafkaError(f"topic {topic.name} at {topic.servers}: {code.str()}") from None
         finally:
             consumer.close()

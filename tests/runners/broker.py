@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from tests.runners import install
 from tests.runners.services import Service, ServiceError, free_port, installed
 
+_QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 _CLUSTER = "YmVhbS1ybm4tdGVzdHMtMQ"  # 16 bytes in base 64
 # Retention goes by the times of records: those long past would be gone after half a minute.
 _PROPERTIES = """
@@ -92,14 +93,14 @@ class Broker:
 
     def _start(self) -> Service:
         self._starts += 1
-        command = ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-cp", self._jars]
+        command = ["java", "-Xmx512m", "-XX:+UseSerialGC", _QUIET, "-cp", self._jars]
         service = Service(
             f"kafka-{self._starts}",
             [*command, "kafka.Kafka", str(self._properties)],
             self._folder,
         )
         try:
-            service.wait_for_port(self._port)
+            service.wait_for_port(self._port, 180)
         except ServiceError:
             service.kill()
             raise

@@ -1,11 +1,12 @@
 """Streams from topic to topic while the broker restarts and the job fails: is every answer right?
 
-    python -m tests.runners.kafka_faults --runner Prism --restarts 10 --failures 3
+    python -m tests.runners.kafka_faults --site Prism --restarts 10 --failures 3
 
 Keyed records with numbers, some of them twice and out of order, are written to one topic; a
 pipeline tags them by number and writes its answers to another. Meanwhile the broker is stopped or
-killed and started again, and a DoFn raises. In the end each (stream, step) must have been answered
-as `unroll` of the whole stream answers, to the bit and at the time of its event.
+killed and started again, a DoFn raises, a worker is lost, the job is moved. In the end each
+(stream, step) must have been answered as `unroll` of the whole stream answers, to the bit and at
+the time of its event.
 """
 
 import argparse
@@ -13,10 +14,10 @@ import contextlib
 import random
 import struct
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,15 @@ import numpy as np
 from confluent_kafka import Consumer, Producer
 
 import beam_rnn as rnn
-from pipelines import sources
 from pipelines.kafka import ReadTopic, Topic, WriteTopic
-from tests.runners import harness, services
 from tests.runners.broker import Broker, kafka
-from tests.runners.harness import Runner
 from tests.runners.histories import expected, interleaved, network, streams
-from tests.runners.java_io import kafka_io
+from tests.runners.kafka_jobs import PATIENCE, SITES, Fail, Job, Site
 from tests.runners.sources import Event
 
 BEGAN = 1_750_000_000  # seconds: the time of the first event
 PARTITIONS = 4
-RUNNERS = ["FnApiRunner", "Prism", "FlinkCheckpoints"]
 Record = tuple[bytes, bytes, int]  # key, value, milliseconds
-
-
-class Injected(RuntimeError):
-    """A failure on purpose."""
 
 
 @dataclass
@@ -52,8 +45,7 @@ class Tally:
     wrong: int = 0
     lost: int = 0
     again: int = 0  # right answers that had been given before
-    restarts: int = 0  # of the broker
-    failures: int = 0  # of the job
+    faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     @property
@@ -91,7 +83,7 @@ def tag(p: beam.Pipeline, net: Any, read: Topic, written: Topic, expansion: str 
             tuple[str, bytes]
         )
         | rnn.Tag(net, x=_x, order=rnn.by_sequence(_number))
-        | "Fail" >> beam.ParDo(_Fail())
+        | "Fail" >> beam.ParDo(Fail())
         | "Encode" >> beam.Map(_encode).with_output_types(tuple[bytes, bytes])
         | WriteTopic(written, **java)
     )
@@ -114,86 +106,6 @@ def _decoded(value: bytes) -> tuple[int, tuple[str, float]]:
     """(step, (label, score))."""
     step, score = struct.unpack_from("<qd", value)
     return step, (value[16:].decode(), score)
-
-
-class _Countdown:
-    """Counts the answers until one makes a DoFn raise."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.left = 0  # 0: none does
-
-    def strikes(self) -> bool:
-        """Counts an answer; whether it is the one."""
-        with self._lock:
-            if not self.left:
-                return False
-            self.left -= 1
-            return not self.left
-
-
-_countdown = _Countdown()  # of this process, in which the DoFns run
-
-
-class _Fail(beam.DoFn):
-    def process(self, element: Any) -> Iterator[Any]:
-        if _countdown.strikes():
-            raise Injected
-        yield element
-
-
-class Job:
-    """The pipeline in a thread; where the runner gives it up, it begins anew."""
-
-    def __init__(self, runner: Runner, build: Callable[[beam.Pipeline], Any], **options: Any):
-        self.failures = 0
-        self._runner = runner
-        self._build = build
-        self._options = options
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="job", daemon=True)
-        sources.start()
-        self._thread.start()
-
-    def fail(self, answers: int) -> None:
-        """Makes a DoFn raise after some more answers."""
-        self.failures += 1
-        _countdown.left = answers
-
-    def wait_for_failure(self) -> None:
-        """Waits until it has raised."""
-        until = time.monotonic() + 60
-        while _countdown.left:
-            self.check()
-            if time.monotonic() > until:
-                raise RuntimeError("the job has no more answers to fail at")
-            time.sleep(0.05)
-
-    def check(self) -> None:
-        """Raises what the job failed with, if it was not made to."""
-        if self._error is not None:
-            raise RuntimeError("the job failed by itself") from self._error
-
-    def stop(self) -> None:
-        """Ends the input, and waits until the job has ended."""
-        sources.stop()
-        self._thread.join(120)
-        self.check()
-        if self._thread.is_alive():
-            raise RuntimeError("the job does not end")
-
-    def _run(self) -> None:
-        told = 0
-        while True:
-            try:
-                self._runner.run(self._build, **self._options)
-            except Exception as error:
-                told += 1
-                if "Injected" not in str(error) or told > self.failures:
-                    self._error = error
-                    return
-            else:
-                return
 
 
 class Answers:
@@ -228,37 +140,39 @@ class Answers:
                 self._seen.add(which)
         self.tally.lost = len(self._wanted) - len(self._seen)
 
+    def wait_for_more(self, job: Job) -> None:
+        """Reads until there is an answer that was not there before."""
+        before, until = len(self._seen), time.monotonic() + PATIENCE
+        while len(self._seen) == before:
+            if time.monotonic() > until:
+                raise RuntimeError(f"no answer within {PATIENCE:g} s")
+            self.read(0.2)
+            job.check()
+
     def close(self) -> None:
         """Leaves the topic."""
         self._consumer.close()
 
 
 def run(
-    runner: Runner,
+    site: Site,
     broker: Broker,
     events: list[Event],
     faults: Sequence[str],
     *,
     seed: int = 0,
-    limit: float = 120,
-    expansion: str | None = None,
-    **options: Any,
 ) -> Tally:
     """Tags events from topic to topic; between equal parts of them, a fault.
 
     Args:
-      runner: the job's.
-      broker: the broker's.
+      site: where the job runs.
+      broker: of the topics.
       events: of `histories`, with their times in seconds.
-      faults: each "stop" or "kill" (the broker) or "fail" (the job).
+      faults: each "stop" or "kill" (the broker), "fail" (the job), or one of the site.
       seed: of the disorder.
-      limit: seconds to wait for the last answers.
-      expansion: address of an expansion service, where Beam's connector shall read and write.
-        Its job does not end by itself: whoever started the runner ends it.
-      options: of the pipeline.
     """
     net = network(lookahead=0)
-    name = f"{runner.name}-{time.time_ns()}"
+    name = f"{site.runner.name}-{time.time_ns()}"
     read = Topic(broker.servers, broker.create(f"events-{name}", PARTITIONS))
     written = Topic(broker.servers, broker.create(f"answers-{name}", PARTITIONS))
     wanted = {
@@ -267,19 +181,17 @@ def run(
         for label, score, step, seconds in answers
     }
     began = time.monotonic()
-    job = Job(runner, lambda p: tag(p, net, read, written, expansion), streaming=True, **options)
+    job = Job(site, lambda p: tag(p, net, read, written, site.expansion))
     with contextlib.closing(Answers(written, wanted)) as answers:
         _disturb(job, broker, read, numbered(events, seed), faults, answers)
-        until = time.monotonic() + limit
+        until = time.monotonic() + PATIENCE
         while answers.tally.lost and time.monotonic() < until:
             answers.read(0.2)
             job.check()
-        if expansion is None:
-            job.stop()
+        job.stop()
         answers.read(1.0)
     tally = answers.tally
-    tally.restarts = len(faults) - faults.count("fail")
-    tally.failures, tally.seconds = job.failures, time.monotonic() - began
+    tally.faults, tally.seconds = Counter(faults), time.monotonic() - began
     return tally
 
 
@@ -289,7 +201,7 @@ def _disturb(
     topic: Topic,
     records: list[Record],
     faults: Sequence[str],
-    answers: "Answers",
+    answers: Answers,
 ) -> None:
     """Writes the records, with the faults among them."""
     chance = random.Random(len(records))
@@ -306,10 +218,13 @@ def _disturb(
             producer.poll(0)
         if fault in ("stop", "kill"):
             broker.restart(kill=fault == "kill")
+        elif fault and fault != "fail":
+            answers.wait_for_more(job)
+            job.site.faults[fault](job)
         job.wait_for_failure()
         job.check()
         answers.read(0.2)
-    if producer.flush(60):
+    if producer.flush(PATIENCE):
         raise RuntimeError("the producer could not write its records")
 
 
@@ -319,63 +234,32 @@ def some_events(number: int, longest: int, seed: int) -> list[Event]:
     return [(key, x, time / 1000) for key, x, time in events]
 
 
-# After a failure Flink goes on from its last checkpoint; the others begin anew with the topic.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "FlinkCheckpoints": {
-        "number_of_execution_retries": 1000,
-        "execution_retry_delay": 200,
-        "checkpointing_interval": 1000,
-    }
-}
-
-
-@contextlib.contextmanager
-def _started(name: str, folder: Path) -> Iterator[Runner]:
-    with contextlib.ExitStack() as stack:
-        if name == "FnApiRunner":
-            yield harness.fn_api()
-        elif name == "Prism":
-            yield harness.portable(name, *stack.enter_context(services.prism(folder)))
-        else:
-            service, port = stack.enter_context(services.flink(folder))
-            options = {**harness.STREAMING, **harness.CHECKPOINTS}
-            yield harness.portable(name, service, port, **options)
-
-
 def main() -> int:
     """Runs as the command line says; 1 if an answer is lost or wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runner", choices=RUNNERS, default="Prism")
+    parser.add_argument("--site", choices=SITES, default="Prism")
     parser.add_argument("--restarts", type=int, default=10, help="of the broker; every other: -9")
-    parser.add_argument("--failures", type=int, default=0, help="of the job")
-    parser.add_argument("--java", action="store_true", help="by Beam's own connector, on Prism")
+    parser.add_argument("--failures", type=int, default=0, help="of a DoFn")
+    parser.add_argument("--workers", type=int, default=0, help="TaskManagers killed, on Flink")
+    parser.add_argument("--savepoints", type=int, default=0, help="stops and resumptions, on Flink")
     parser.add_argument("--streams", type=int, default=400)
     parser.add_argument("--longest", type=int, default=200, help="events of a stream at most")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    faults = ["stop", "kill"] * (args.restarts // 2) + ["kill"] * (args.restarts % 2)
-    faults += ["fail"] * args.failures
+    faults = ["kill", "stop"] * args.restarts
+    faults = faults[: args.restarts] + ["fail"] * args.failures
+    faults += ["worker"] * args.workers + ["savepoint"] * args.savepoints
     random.Random(args.seed).shuffle(faults)
+    events = some_events(args.streams, args.longest, args.seed)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "broker").mkdir()
         broker = stack.enter_context(kafka(folder / "broker"))
-        expansion = stack.enter_context(kafka_io(folder)) if args.java else None
-        runner = stack.enter_context(_started(args.runner, folder))
-        events = some_events(args.streams, args.longest, args.seed)
-        tally = run(
-            runner,
-            broker,
-            events,
-            faults,
-            seed=args.seed,
-            limit=600,
-            expansion=expansion,
-            **OPTIONS.get(args.runner, {}),
-        )
+        site = stack.enter_context(SITES[args.site](folder))
+        tally = run(site, broker, events, faults, seed=args.seed)
+    told = ", ".join(f"{count} x {fault}" for fault, count in sorted(tally.faults.items()))
     print(
-        f"{args.runner}: {tally.wanted} answers in {tally.seconds:.0f} s, "
-        f"{tally.restarts} restarts of the broker, {tally.failures} failures of the job: "
+        f"{args.site}: {tally.wanted} answers in {tally.seconds:.0f} s; faults: {told or 'none'}; "
         f"{tally.lost} lost, {tally.wrong} wrong, {tally.again} given again, all of these alike"
     )
     return 0 if tally.right else 1
