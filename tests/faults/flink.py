@@ -132,9 +132,9 @@ class Run:
         """Cancels the job when it has a checkpoint; the path of the last one."""
         _until(lambda: self.cluster.completed_checkpoints(self._id), "no checkpoint")
         self.cancel()
-        made = (self.cluster.checkpoints / self._id).glob("chk-*")
-        last = max(made, key=lambda path: int(path.name.split("-")[1]))
-        return last.as_uri()
+        whole = (self.cluster.checkpoints / self._id).glob("chk-*/_metadata")
+        last = max(whole, key=lambda path: int(path.parent.name.split("-")[1]))
+        return last.parent.as_uri()
 
     def kill_python(self) -> None:
         """Kills the workers of Python that live (kill -9)."""
