@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PARTS = ["step", "runners", "columnar", "streams", "curves", "prism", "latency", "packing"]
+PARTS = [
+    "step", "runners", "columnar", "streams", "curves", "prism", "latency", "packing", "speech",
+]  # fmt: skip
 TARGETS = {
     "step against onnxruntime": 1.3,
     "step against naive": 2.5,
@@ -32,7 +34,7 @@ TARGETS = {
 
 def part(name: str, size: str) -> Any:
     """Runs one part in this process."""
-    from benchmarks import columnar, curves, latency, many, packing, runners
+    from benchmarks import columnar, curves, latency, many, packing, runners, speech
 
     quick, tiny = size == "quick", size == "tiny"
     rounds = {"full": 5, "quick": 3, "tiny": 1}[size]
@@ -60,6 +62,7 @@ def part(name: str, size: str) -> Any:
             rounds, 0.5 if tiny else 2 if quick else 4, H=8 if tiny else 64
         ),
         "packing": lambda: packing.run(rounds, 3 if tiny else 300),
+        "speech": lambda: speech.run(rounds, *((5, 2, 1) if tiny else ())),
     }
     return calls[name]()
 

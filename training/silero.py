@@ -53,7 +53,7 @@ def network(onnx_path: Path) -> rnn.Network:
     basis = weights["model.stft.forward_basis_buffer"].transpose(0, 2, 1)
     layers: list[object] = [
         rnn.Context(CONTEXT, (STEP,)),
-        rnn.Conv1d(basis, np.zeros(len(basis)), None, 128, (0, 64), "reflect"),
+        rnn.Conv1d(basis, np.zeros(len(basis), np.float32), None, 128, (0, 64), "reflect"),
         rnn.Magnitude(),
     ]
     for place, stride in enumerate((1, 2, 2, 1)):

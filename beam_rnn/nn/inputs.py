@@ -54,8 +54,10 @@ class Inputs:
             return self._ids(rows, self.limits)
         if rows.dtype.kind not in "fiu":
             raise InputError(f"x has type {rows.dtype}, expected numbers")
-        with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(rows, np.float32)
+        if rows.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                rows = rows.astype(np.float32)
+        rows = np.ascontiguousarray(rows)
         if not np.isfinite(rows).all():
             raise InputError("x has NaN or infinite values")
         return rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import columnar, latency, many, packing, report, runners, words
+from benchmarks import columnar, latency, many, packing, report, runners, speech, words
 from benchmarks.measure import Curve, Results, Row, against, alternate
 from benchmarks.onnx_dict import OnnxDict
 from benchmarks.plain import Cell, network
@@ -42,6 +42,13 @@ def test_many_streams_take_turns() -> None:
 def test_latency_and_packing_run() -> None:
     assert [row.unit for row in latency.run(1, 0.2, H=8).rows] == ["ms", "ms"]
     assert len(packing.run(1, 2).rows) == 4
+
+
+def test_speech_runs() -> None:
+    rows = speech.run(1, 5, 2, 1).rows
+    peers = [row.peer for row in rows]
+    absent = [row.note.startswith("the peer is absent") for row in rows]
+    assert peers == [speech.PEER] * 4 or absent == [True]
 
 
 def test_the_peers_say_what_we_say() -> None:
