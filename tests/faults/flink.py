@@ -38,7 +38,7 @@ _OPTIONS: dict[str, Any] = {
     "retain_externalized_checkpoints_on_cancellation": True,
 }
 _CHUNK, _PAUSE = 8, 0.1  # the source brings 80 events/s, so that a job takes some seconds
-_PATIENCE = 90  # seconds without a new answer after which those that are missing are lost
+_PATIENCE = 300  # seconds without a new answer after which those that are missing are lost
 
 
 class Run:
