@@ -12,8 +12,9 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_rnn as rnn
-from pipelines import job, sinks, sources
+from pipelines import job, sinks, sources, topics
 from pipelines.events import Failed
+from pipelines.kafka import ReadTopic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "models"
@@ -148,6 +149,9 @@ class Application:
 
 def told(pipeline: beam.Pipeline, arguments: argparse.Namespace, lines: sources.Lines) -> Any:
     """The events of an input that is being told: PCollection[Event], with ``failed``."""
+    if topics.is_topic(arguments.input):
+        records = ReadTopic(topics.topic_of(arguments.input), until_idle=arguments.until_idle)
+        return pipeline | "Read" >> topics.ReadEvents(records)
     read = sources.ReadEvents(lines, arguments.speed or None, arguments.until_idle)
     return pipeline | "Read" >> read
 

@@ -40,13 +40,16 @@ class Failed(NamedTuple):
     input: str
 
 
-def parse(line: bytes, field: str = "text") -> Event | Observed | Failed:
+def parse(line: bytes, field: str = "text", **absent: Any) -> Event | Observed | Failed:
     """Reads one JSON line with ``stream``, ``time``, ``text`` and perhaps ``end``.
 
-    ``field``: what stands for ``text``; another than this gives an Observed.
+    ``field``: what stands for ``text``; another than this gives an Observed. ``absent``: fields
+    that the line may leave out.
     """
     try:
         fields = json.loads(line)
+        if isinstance(fields, dict):
+            fields = absent | fields
     except UnicodeDecodeError:
         return Failed("", "not UTF-8", line.decode(errors="replace"))
     except (ValueError, RecursionError) as error:

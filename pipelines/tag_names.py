@@ -2,8 +2,9 @@
 
     python -m beam_rnn tag-names [--input PATH] [--output FOLDER] [options of Beam]
 
-Reads JSON lines with `stream`, `time` and `text`, keeps the hidden state of every stream in Beam
-state, shows the texts as they come, and writes words/*.parquet, failed.jsonl and index.html.
+Reads JSON with `stream`, `time` and `text` from files, standard input or Kafka, keeps the hidden
+state of every stream in Beam state, shows the texts as they come, and writes words/*.parquet,
+failed.jsonl and index.html.
 Ctrl-C ends the input: what has been read is finished and written. A second Ctrl-C aborts.
 """
 
@@ -19,8 +20,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 import beam_rnn as rnn
-from pipelines import batch, job, live, names, sinks, sources
+from pipelines import batch, job, live, names, sinks, sources, topics
 from pipelines.events import Event, Failed
+from pipelines.kafka import ReadTopic, WriteTopic
 from pipelines.texts import as_failed, as_word, by_stream, is_last, tagger_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -28,6 +30,7 @@ SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
 SAMPLE_SPEED = 40.0  # its quarter of an hour in about 20 seconds
 MODEL = REPOSITORY / "models" / "tag_names.safetensors"
 
+TOPIC = "kafka://HOST:PORT/TOPIC"
 WORDS, PAGE = "words", "index.html"
 WRITES = (WORDS, sinks.FAILED_FILES, PAGE)
 
@@ -39,6 +42,7 @@ def build(
     options: PipelineOptions,
     *,
     expire_after: float | None = None,
+    answers: WriteTopic | None = None,
 ) -> None:
     """Adds the live job to a pipeline.
 
@@ -48,6 +52,7 @@ def build(
       output: the folder that is written.
       options: the pipeline's; they say where it runs.
       expire_after: seconds of event time without a piece after which a text has ended.
+      answers: writes the words to a topic as well.
     """
     _, text = tagger_of(model)
     tagged = (
@@ -56,7 +61,7 @@ def build(
         | "Tag" >> rnn.Tag(model, x=text, end=is_last, expire_after=expire_after)
     )
     untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
-    _write(tagged, (events.failed, untagged), output, options)
+    _write(tagged, (events.failed, untagged), output, options, answers)
 
 
 def build_batch(
@@ -69,11 +74,19 @@ def build_batch(
     _write(tagged, (events.failed,), output, options)
 
 
-def _write(tagged: Any, failed: tuple[Any, ...], output: str, options: PipelineOptions) -> None:
+def _write(
+    tagged: Any,
+    failed: tuple[Any, ...],
+    output: str,
+    options: PipelineOptions,
+    answers: WriteTopic | None = None,
+) -> None:
     local = job.is_local(options)
     words = tagged | "Words" >> beam.Map(as_word).with_output_types(sinks.Word)
     words | "WriteWords" >> sinks.WriteRows(sinks.Word, os.path.join(output, WORDS), local)
     failed | "WriteFailed" >> sinks.WriteFailed(output, local)
+    if answers is not None:
+        words | "WriteAnswers" >> topics.WriteWords(answers)
     if job.is_seen(options):
         words | "ShowWords" >> beam.Map(live.show_word)
         for number, inputs in enumerate(failed):
@@ -91,14 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.batch:
             build_batch(pipeline, arguments.input, arguments.model, output, options)
         else:
-            lines = sources.lines_of(arguments.input)
-            read = sources.ReadEvents(lines, _speed(arguments), arguments.until_idle)
             build(
-                pipeline | "Read" >> read,
+                pipeline | "Read" >> _source(arguments),
                 arguments.model,
                 output,
                 options,
                 expire_after=arguments.expire_after,
+                answers=_answers(arguments),
             )
         if job.is_here(output):
             job.prepare_output(output, WRITES, overwrite=arguments.overwrite)
@@ -121,6 +133,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 130 if aborted else 0
 
 
+def _source(arguments: argparse.Namespace) -> beam.PTransform:
+    if not topics.is_topic(arguments.input):
+        lines = sources.lines_of(arguments.input)
+        return sources.ReadEvents(lines, _speed(arguments), arguments.until_idle)
+    read = ReadTopic(
+        topics.topic_of(arguments.input),
+        until_idle=arguments.until_idle,
+        java=arguments.kafka_java,
+        expansion_service=arguments.expansion_service,
+    )
+    return topics.ReadEvents(read)
+
+
+def _answers(arguments: argparse.Namespace) -> WriteTopic | None:
+    if arguments.answers is None:
+        return None
+    return WriteTopic(
+        topics.topic_of(arguments.answers),
+        java=arguments.kafka_java,
+        expansion_service=arguments.expansion_service,
+    )
+
+
 def _write_page(output: Path) -> None:
     failed = 0
     for path in output.glob(sinks.FAILED_FILES):
@@ -134,8 +169,12 @@ def _check(arguments: argparse.Namespace) -> None:
     job.check_input(arguments.input)
     if arguments.speed is not None and not arguments.speed >= 0:
         raise job.Refused(f"--speed is {arguments.speed}: give a number from 0")
-    if arguments.batch and arguments.input == "-":
+    if arguments.batch and (arguments.input == "-" or topics.is_topic(arguments.input)):
         raise job.Refused("--batch reads a Parquet file: name it with --input")
+    if arguments.batch and arguments.answers:
+        raise job.Refused("--answers is for live texts: leave --batch out")
+    if arguments.speed and topics.is_topic(arguments.input):
+        raise job.Refused("--speed is for files: a topic is read as its records come")
 
 
 def _speed(arguments: argparse.Namespace) -> float | None:
@@ -156,9 +195,21 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         default=str(SAMPLE),
         metavar="PATH",
-        help="a file, a folder that grows, or - for standard input (default: the sample)",
+        help="a file, a folder that grows, - for standard input, or "
+        f"{TOPIC}[?from=earliest|latest|TIME] (default: the sample)",
     )
     add("--output", default="out", metavar="FOLDER", help="what is written goes here")
+    add("--answers", metavar="TOPIC", help=f"write the words to {TOPIC} as well")
+    add(
+        "--kafka-java",
+        action="store_true",
+        help="read and write Kafka by Beam's own connector in Java (not on the local runner)",
+    )
+    add(
+        "--expansion-service",
+        metavar="HOST:PORT",
+        help="what expands it (default: Beam fetches and starts one)",
+    )
     add("--overwrite", action="store_true", help="replace an earlier run in the output folder")
     add("--model", default=str(MODEL), metavar="FILE", help="weights of the tagger")
     add(
