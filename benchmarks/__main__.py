@@ -18,6 +18,7 @@ from typing import Any
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PARTS = [
     "step", "runners", "columnar", "streams", "curves", "prism", "latency", "packing", "speech",
+    "decoding",
 ]  # fmt: skip
 TARGETS = {
     "step against onnxruntime": 1.3,
@@ -34,7 +35,7 @@ TARGETS = {
 
 def part(name: str, size: str) -> Any:
     """Runs one part in this process."""
-    from benchmarks import columnar, curves, latency, many, packing, runners, speech
+    from benchmarks import columnar, curves, decoding, latency, many, packing, runners, speech
 
     quick, tiny = size == "quick", size == "tiny"
     rounds = {"full": 5, "quick": 3, "tiny": 1}[size]
@@ -63,6 +64,7 @@ def part(name: str, size: str) -> Any:
         ),
         "packing": lambda: packing.run(rounds, 3 if tiny else 300),
         "speech": lambda: speech.run(rounds, *((5, 2, 1) if tiny else ())),
+        "decoding": lambda: decoding.run(rounds, 20 if tiny else 1000, 2 if tiny else 50),
     }
     return calls[name]()
 

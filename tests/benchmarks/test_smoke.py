@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import columnar, latency, many, packing, report, runners, speech, words
+from benchmarks import columnar, decoding, latency, many, packing, report, runners, speech, words
 from benchmarks.measure import Curve, Results, Row, against, alternate
 from benchmarks.onnx_dict import OnnxDict
 from benchmarks.plain import Cell, network
@@ -49,6 +49,10 @@ def test_speech_runs() -> None:
     peers = [row.peer for row in rows]
     absent = [row.note.startswith("the peer is absent") for row in rows]
     assert peers == [speech.PEER] * 4 or absent == [True]
+
+
+def test_decoding_runs() -> None:
+    assert [row.target for row in decoding.run(1, 20, 2).rows] == [5, None, 8]
 
 
 def test_the_peers_say_what_we_say() -> None:
