@@ -22,6 +22,7 @@ _TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32, "tensor(bool)": np.bool_,
 }  # fmt: skip
+_LARGEST = 1 << 22  # numbers of a stream in one tensor
 _EXACT = 1 << 24  # whole numbers up to which float32 has them all
 _BATCHES = (0, 16, 1)  # rows of a call; 0: any number
 
@@ -166,6 +167,8 @@ def _tensor(path: str, value: Any, told: Sequence[int | None] | None) -> _Tensor
             f"the axis of the batch, as in shapes={{{value.name!r}: (None, ...)}}"
         )
     inner = tuple(int(length) for length in shape if isinstance(length, int))
+    if not 1 <= math.prod(inner) <= _LARGEST or min(inner, default=1) < 1:
+        raise WeightsError(f"{path}: input {value.name!r} of shape {shape}: too large or empty")
     return _Tensor(value.name, value.type, unknown[0], inner)
 
 
@@ -200,7 +203,7 @@ class _OnnxStep:
         try:
             return self._run(session, *zeros)[0]
         except Exception as error:  # whatever ONNX Runtime raises
-            raise WeightsError(f"{self.path}: a step of zeros fails: {error}") from error
+            raise WeightsError(f"{self.path}: a step of zeros fails: {_line(error)}") from error
 
     @property
     def _size(self) -> int:
@@ -293,4 +296,9 @@ def _session(path: str, data: bytes) -> Any:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
-        raise WeightsError(f"{path}: expected an ONNX model: {error}") from error
+        raise WeightsError(f"{path}: expected an ONNX model: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())[:500]

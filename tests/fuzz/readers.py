@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import safetensors.numpy
 from apache_beam import coders
 from rich.console import Console
 
 from beam_rnn import EncoderDecoder, Network, weights
+from beam_rnn.features import MFCC, Deltas, Frames, LogMel
 from beam_rnn.inspection import inspected
+from beam_rnn.nn.ctc import Heard, Prefix
 from beam_rnn.streams import columns
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.emit import Emit
 from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.state import Block, Tag
+from beam_rnn.streams.transcribing import Hearing
+from tests.nn.test_ctc import ARPA
 from tests.streams.steppers import labelling
 from tests.weights import exact
 from tests.weights.builders import OnnxGraph, normal
@@ -62,6 +67,13 @@ def _stepped(log: list[bytes], packed: Packed) -> None:
     stepper.write(shard)
 
 
+def _finished(memory: bytes) -> None:
+    """What a feature remembers also goes on and ends."""
+    with np.errstate(all="ignore"):
+        _, after = _CEPSTRA.feed(_TONE, memory)
+        _CEPSTRA.finish(after)
+
+
 def _pack() -> Packed:
     return Packed(
         [b"ann", b"bob", b"cy"],
@@ -99,13 +111,22 @@ READERS: dict[str, Reader] = {
     "keras.h5": lambda data, path: _used(weights.from_keras(path)),
     "torch.safetensors": lambda data, path: _used(weights.from_torch(path)),
     "torch.pt": lambda data, path: _used(weights.from_torch(path)),
+    "arpa.arpa": lambda data, path: weights.from_arpa(path),
+    "step.onnx": lambda data, path: weights.from_onnx_step(path, {"s": "t"}),
     "columns": lambda data, path: columns.decode(data),
+    "speech": lambda data, path: Hearing.decode(data, 5),
+    "slopes": lambda data, path: _finished(data),
     "pending": lambda data, path: NUMBERS.decode_pending(data),
     "block": lambda data, path: Block.decode(data, _TAG, NET.state_size),
     "log": lambda data, path: _stepped([sound("log")[0], data], _pack()),
     "pack": lambda data, path: _stepped([], _unpacked(data)),
     "inspect": lambda data, path: Console(file=io.StringIO()).print(inspected(str(path), 3)),
 }
+_HEARD = Hearing(
+    7, Heard(9, 2, [Prefix((1, 2), (0, 4), -0.5, -1.0), Prefix((1, 3), (0, 4), -2.0, -3.0)])
+)
+_CEPSTRA = Deltas(MFCC(LogMel(Frames(8000, 200, 80, source_rate=5000), bands=13)))
+_TONE = np.sin(np.arange(900) / 3).astype(np.float32)
 _TAG = Tag(NET.fingerprint, SHARDS)
 
 
@@ -154,6 +175,14 @@ def _onnx() -> list[bytes]:
     z = other.node("Transpose", z, perm=[0, 2, 1, 3])
     z = other.node("Reshape", z, other.const(np.array([0, 0, -1])))
     return [one.model(y).SerializeToString(), other.model(z).SerializeToString()]
+
+
+def _onnx_step() -> list[bytes]:
+    """A step t = s + x, y = t * t of rows of 3."""
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+        step (float[n, 3] x, float[n, 3] s) => (float[n, 3] y, float[n, 3] t)
+        { t = Add (s, x)  y = Mul (t, t) }"""
+    return [onnx.parser.parse_model(text).SerializeToString()]
 
 
 def _keras() -> list[bytes]:
@@ -237,7 +266,11 @@ _SOUND: dict[str, Callable[[], list[bytes]]] = {
     "keras.h5": _keras_h5,
     "torch.safetensors": _torch,
     "torch.pt": _torch_pt,
+    "arpa.arpa": lambda: [ARPA.encode()],
+    "step.onnx": _onnx_step,
     "columns": _columns,
+    "speech": lambda: [_HEARD.encode(), Hearing().encode()],
+    "slopes": lambda: [_CEPSTRA.feed(_TONE[:n])[1] for n in (100, 900)],
     "pending": lambda: [NUMBERS.encode_pending([(5, 1), (6, 22)]), NUMBERS.encode_pending([])],
     "block": _log,
     "log": _log,
