@@ -19,6 +19,10 @@ def test_examples_run(
     (tmp_path / "models").symlink_to(ROOT / "models")
     monkeypatch.chdir(tmp_path)
     exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "__main__"})
+    said = re.findall(r"^```text\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    if page.name == "cookbook.md":
+        printed = set(capfd.readouterr().out.splitlines())
+        assert {line for block in said for line in block.splitlines()} <= printed
     if page.name == "README.md":
         printed = capfd.readouterr().out.splitlines()
         assert {line for line in printed if line.startswith("ann")} == {
