@@ -48,6 +48,7 @@ from beam_rnn.streams.transcribing import Endpoint as Endpoint
 
 if TYPE_CHECKING:
     from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
+    from beam_rnn.transforms.moving import WriteState as WriteState
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
@@ -72,6 +73,7 @@ _LATER = {
     "Tag": "beam_rnn.transforms.streams",
     "Translate": "beam_rnn.transforms.writing",
     "Transcribe": "beam_rnn.transforms.transcribe",
+    "WriteState": "beam_rnn.transforms.moving",
     "from_arpa": "beam_rnn.weights",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",

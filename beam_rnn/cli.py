@@ -78,6 +78,23 @@ def inspect(
         raise typer.Exit(2) from None
 
 
+@app.command()
+def reshard(
+    source: Annotated[str, typer.Argument(help="The folder that rnn.WriteState wrote.")],
+    target: Annotated[str, typer.Argument(help="The folder for the state of the new job.")],
+    shards: Annotated[int, typer.Option(min=1, max=1 << 20, help="Shards of the new job.")],
+) -> None:
+    """Write the state of a job for a job with another number of shards."""
+    from beam_rnn.errors import RnnError
+    from beam_rnn.transforms import moving
+
+    try:
+        moving.reshard(source, target, shards)
+    except (RnnError, OSError, ValueError) as error:
+        print(f"beam-rnn: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
 def _run(pipeline: str, arguments: list[str]) -> int:
     # Imported late: the library does not know the pipelines, which are a package beside it.
     try:

@@ -105,6 +105,22 @@ class Stepper:
         """What to do to the shard's log: whether to clear it, and the blocks to append then."""
         return shard.write(self.arena, self.tag, self.codec, tagged=tagged, anew=anew)
 
+    def restore(self, shard: Shard, data: bytes) -> None:
+        """Begins a shard with a block that ``take_out`` gave; its log says so from now on.
+
+        Raises:
+          StateError: it is broken, or of another model or number of shards.
+        """
+        self.load(shard, [data])
+        shard.announced, shard.generation = True, 1
+
+    def take_out(self, shard: Shard) -> bytes:
+        """Takes all streams of a shard out of it, as a block."""
+        rows = np.fromiter(shard.rows.values(), np.int64, len(shard.rows))
+        block = shard.take_out(self.arena, rows, self.codec)
+        shard.announced = False
+        return block.encode(self.tag)
+
     def receive(self, shard: Shard, packed: Packed) -> None:
         """Adds events to those that wait to be stepped.
 
@@ -137,10 +153,6 @@ class Stepper:
         if self.expire_after is not None and shard.rows:
             due.append(int(self._latest(shard)[1].min()) + self.expire_after)
         return min((when for when in due if when is not None), default=None)
-
-    def earliest_held(self, shard: Shard) -> int | None:
-        """The time of the earliest event that is held back, in microseconds, or None."""
-        return None if shard.held is None else int(shard.held.time.min())
 
     def settle(self, *, final: bool = False) -> Iterator[Answers]:
         """Steps all events that wait, a bounded number at a time.

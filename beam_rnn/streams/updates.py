@@ -220,11 +220,6 @@ class Updating:
         due = (self._steppers[model].due(part) for model, part in shard.parts.items())
         return min((when for when in due if when is not None), default=None)
 
-    def earliest_held(self, shard: Any) -> int | None:
-        """The time of the earliest event that is held back, in microseconds, or None."""
-        held = (part.held for part in shard.parts.values() if part.held is not None)
-        return min((int(events.time.min()) for events in held), default=None)
-
     def close(self, shard: Any, now: int | None) -> Iterator[Answers]:
         """Ends the sequences that have expired by ``now`` (microseconds), or all where None."""
         for model, part in list(shard.parts.items()):

@@ -89,8 +89,7 @@ class StepInTime(StepEvents):
                 rest = events.only(slice(ready, None))
                 rest.origin = -1  # before what comes later with the same time
                 buffer.add(rest.encode(self.encode_values))
-                hold = int(rest.time[0])
-                wait = hold + (self.stepping.lateness or 0)
+                wait = int(rest.time[0]) + (self.stepping.lateness or 0)
         yield from self._settled()
         yield from self._closed(shard, None if over else passed)
         ends = self._next(shard)
@@ -100,7 +99,7 @@ class StepInTime(StepEvents):
         if times:
             when = min(*times, shard.window[1])
             due.write(b"%d" % when)
-            set_timer(timer, when, shard.window[1], None if wait is None else hold)
+            set_timer(timer, when, shard.window[1], self.stepping.lateness or 0)
         else:
             due.clear()
 
@@ -110,8 +109,7 @@ class StepInTime(StepEvents):
             known = due.read()
             if known is None or when < int(known):
                 due.write(b"%d" % when)
-                hold = when - (self.stepping.lateness or 0)
-                set_timer(timer, when, window_of(window)[1], hold)
+                set_timer(timer, when, window_of(window)[1], self.stepping.lateness or 0)
 
     def _due(self, shard: Shard, cells: Cells) -> None:
         """Set when the timer came."""

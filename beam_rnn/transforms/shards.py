@@ -13,13 +13,13 @@ has a tag is written in its blocks, so that a small shard costs one cell only.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from apache_beam import coders
 from apache_beam.runners.worker.bundle_processor import OutputTimer
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, Timer
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.stepper import Stepper
@@ -45,6 +45,7 @@ class _Opened(NamedTuple):
     shard: Shard
     cells: Cells
     tagged: bool
+    restored: bool
 
 
 def window_of(window: Any) -> tuple[tuple[Any], int]:
@@ -62,30 +63,34 @@ def timer_at(due: int, latest: int) -> Timestamp:
     return Timestamp(micros=rounded if rounded <= latest else latest // 1000 * 1000)
 
 
-def set_timer(timer: Any, due: int, latest: int, hold: int | None = None) -> None:
+def set_timer(timer: Any, due: int, latest: int, behind: int = 0) -> None:
     """Sets an event-time timer, and holds the watermark of the answers until it comes.
 
     Beam's ``set`` holds it at the time of the timer. Events that wait are answered with times
     before, which would be late downstream; so where the SDK lets us, the hold is written beside
     the time (as ``withOutputTimestamp`` does in Java). BundleBasedDirectRunner holds no watermark.
 
+    The hold follows from the time alone: Prism counts wrong and ends the job where a timer is set
+    again for the same time with another hold.
+
     Args:
       timer: of the shard.
       due: what it is set for, in microseconds.
       latest: the last microsecond of the window.
-      hold: the time of the earliest event that waits, or None.
+      behind: by how much an event that waits for this time may be before it, in microseconds.
     """
     fire = timer_at(due, latest)
-    if hold is None or hold >= due or not isinstance(timer, OutputTimer):
+    if not behind or not isinstance(timer, OutputTimer):
         timer.set(fire)
         return
+    hold = (fire.micros - behind) // 1000 * 1000 - 1000
     held = Timer(
         user_key=timer._key,
         dynamic_timer_tag="",
         windows=(timer._window,),
         clear_bit=False,
         fire_timestamp=fire,
-        hold_timestamp=Timestamp(micros=hold // 1000 * 1000),
+        hold_timestamp=max(Timestamp(micros=hold), MIN_TIMESTAMP),
         paneinfo=timer._paneinfo,
     )
     timer._timer_coder_impl.encode_to_stream(held, timer._output_stream, True)
@@ -99,10 +104,18 @@ def is_over(shard: Shard, fired: Timestamp) -> bool:
 
 
 class OpenShards:
-    """Opens the shards of a bundle, and writes what the bundle changed."""
+    """Opens the shards of a bundle, and writes what the bundle changed.
 
-    def __init__(self, stepper: Stepper | Updating) -> None:
+    Args:
+      stepper: has the rows.
+      begin: shard -> the state with which it begins, or None: without streams.
+    """
+
+    def __init__(
+        self, stepper: Stepper | Updating, begin: Callable[[int], bytes] | None = None
+    ) -> None:
         self._stepper = stepper
+        self._begin = begin
         self._opened: dict[tuple[int, Any], _Opened] = {}
         self._kept: dict[tuple[int, Any], Shard] = {}  # the one used longest ago is first
         self._whole = True
@@ -125,17 +138,31 @@ class OpenShards:
         opened = self._opened.get(key)
         if opened is None:
             shard = self._kept.pop(key, None)
-            tagged = shard is not None
+            tagged, restored = shard is not None, False
             if shard is not None and shard.etag != cells.etag.read():
                 self._stepper.leave(shard)
                 shard = None
             if shard is None:
                 shard = self._stepper.shard(number, window_of(window))
                 blocks = list(cells.log.read())
-                tagged = self._stepper.load(shard, blocks)
+                restored = not blocks and self._begin is not None
+                if restored:
+                    self.restore(shard)
+                else:
+                    tagged = self._stepper.load(shard, blocks)
                 shard.size = sum(map(len, blocks))
-            opened = self._opened[key] = _Opened(shard, cells, tagged)
+            opened = self._opened[key] = _Opened(shard, cells, tagged, restored)
         return opened.shard
+
+    def restore(self, shard: Shard) -> None:
+        """Gives a shard the state with which it begins, if there is any.
+
+        Raises:
+          StateError: it is missing, broken, or of another model or number of shards.
+        """
+        if self._begin is not None:
+            assert isinstance(self._stepper, Stepper)
+            self._stepper.restore(shard, self._begin(shard.id))
 
     def write(self) -> Iterator[tuple[Shard, Cells]]:
         """Writes the shards of the bundle, which ends with this; gives each for its timer."""
@@ -150,9 +177,10 @@ class OpenShards:
         self._whole = True
 
     def _write(self, key: tuple[int, Any], opened: _Opened) -> None:
-        shard, cells, was_tagged = opened
+        shard, cells, was_tagged, restored = opened
         tagged = shard.size >= (_UNTAGGED_BELOW if was_tagged else _TAGGED_FROM)
-        clear, blocks = self._stepper.write(shard, tagged=tagged, anew=tagged != was_tagged)
+        anew = restored or tagged != was_tagged
+        clear, blocks = self._stepper.write(shard, tagged=tagged, anew=anew)
         if clear:
             cells.log.clear()
             shard.size = 0

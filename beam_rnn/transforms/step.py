@@ -27,6 +27,7 @@ from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model, Update
+from beam_rnn.transforms.moving import STATE, read_state
 from beam_rnn.transforms.pack import FAILED
 from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, set_timer, window_of
 
@@ -56,6 +57,8 @@ class Stepping:
     numbers: Numbers | None = None  # where events are stepped in the order of their numbers
     limits: Limits = DEFAULT
     on_update: str | None = None  # what becomes of live streams, where the model is updated
+    export: bool = False  # whether state that is left when the input ends is given
+    restore: str | None = None  # the folder of the state with which shards begin
 
     def stepper(self) -> Stepper | Updating:
         """What steps them."""
@@ -65,6 +68,13 @@ class Stepping:
         return Updating(
             first, lambda path: self._with(Model(path, self.model.kinds)), self.on_update
         )
+
+    @property
+    def begin(self) -> Callable[[int], bytes] | None:
+        """Shard -> the state with which it begins."""
+        if self.restore is None:
+            return None
+        return lambda shard: read_state(str(self.restore), shard, self.shards)
 
     def _with(self, source: Model) -> Stepper:
         model = source.network()
@@ -97,6 +107,8 @@ class Steps(beam.DoFn):
 
     def setup(self) -> None:
         self.stepper = self.stepping.stepper()
+        self.shards = OpenShards(self.stepper, self.stepping.begin)
+        self.given: set[Shard] = set()  # whose state was exported in this bundle
         values = coders.IterableCoder(self.stepping.value_coder)
         self.encode_values: Callable[[list[Any]], bytes] = values.encode
         self.decode_values: Callable[[bytes], list[Any]] = values.decode
@@ -129,12 +141,13 @@ class Steps(beam.DoFn):
     def _next(self, shard: Shard) -> int | None:
         """When something of the shard is due, in microseconds of event time."""
         latest: int = shard.window[1]
+        exports = self.stepping.export and shard not in self.given
         if not shard.live:
-            return None
+            return latest if exports else None
         due = self.stepper.due(shard)
         if due is None:
             closes = self.stepping.closes_windows and self.stepper.speaks_last
-            return latest if closes else None
+            return latest if closes or exports else None
         return min(due, latest)
 
     def _settled(self, *, final: bool = False) -> Iterator[Any]:
@@ -142,6 +155,13 @@ class Steps(beam.DoFn):
             yield from self._outputs(answers)
 
     def _closed(self, shard: Shard, now: int | None) -> Iterator[Any]:
+        if now is None and self.stepping.export:
+            assert isinstance(self.stepper, Stepper)
+            windows, latest = shard.window
+            state = create((shard.id, self.stepper.take_out(shard)), latest, windows)
+            self.given.add(shard)
+            yield beam.pvalue.TaggedOutput(STATE, state)
+            return
         for answers in self.stepper.close(shard, now):
             yield from self._outputs(answers)
 
@@ -174,6 +194,7 @@ class StepSorted(Steps):
     def start_bundle(self) -> None:
         self.held: list[tuple[Shard, Packed]] = []
         self.count = 0
+        self.given.clear()
         self.stepper.clear()
 
     def process(
@@ -184,6 +205,7 @@ class StepSorted(Steps):
         number, elements = element
         updates, packs = self._sorted(elements)
         shard = self.stepper.shard(number, window_of(window))
+        self.shards.restore(shard)
         if updates:
             yield from self._update(shard, updates)
         if not packs:
@@ -204,7 +226,7 @@ class StepSorted(Steps):
         for start in range(0, longest, share):
             for shard, packed in held:
                 stepper.receive(shard, packed[start : start + share])
-            yield from self._settled(final=True)
+            yield from self._settled(final=not self.stepping.export)
         for shard, _ in held:
             yield from self._closed(shard, None)
         stepper.clear()
@@ -213,12 +235,9 @@ class StepSorted(Steps):
 class StepEvents(Steps):
     """(shard, pack) -> answers, with the states of the shard's streams in Beam state."""
 
-    def setup(self) -> None:
-        super().setup()
-        self.shards = OpenShards(self.stepper)
-
     def start_bundle(self) -> None:
         self.shards.begin()
+        self.given.clear()
         self.bytes = 0
 
     def process(
@@ -289,5 +308,6 @@ class StepEventsUntilTheyEnd(StepEvents):
         if due is None:
             cells.timer.clear()
         else:
-            hold = self.stepper.earliest_held(shard)
-            set_timer(cells.timer, due, shard.window[1], hold)
+            numbers = self.stepping.numbers
+            waits = 0 if numbers is None else numbers.max_wait or 0
+            set_timer(cells.timer, due, shard.window[1], waits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ from beam_rnn.streams.whole import WholeLabelling
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
 from beam_rnn.transforms.model import Model, ModelUpdates
+from beam_rnn.transforms.moving import STATE, every_shard
 from beam_rnn.transforms.pack import FAILED, PackEvents
 from beam_rnn.transforms.runner import check_options, closes_windows
 from beam_rnn.transforms.step import (
@@ -59,6 +61,10 @@ class OverStreams(beam.PTransform):
       expire_after: seconds of event time without an event after which a sequence ends.
       shards: how many parts the state has; fixed for the life of the state.
       limits: how large events, and what is remembered of a stream, may be.
+      export: whether what is known of sequences that have not ended when the input ends leaves on
+        ``.state``, for ``WriteState``, instead of ending them.
+      restore: the folder of state with which to begin, as ``WriteState`` or ``beam-rnn reshard``
+        wrote it for this number of shards.
 
     Raises:
       OptionError: an option is wrong, or would lose data under the pipeline's options.
@@ -72,6 +78,8 @@ class OverStreams(beam.PTransform):
     expire_after: float | Duration | None = None
     shards: int = 32
     limits: Limits = DEFAULT
+    export: bool = False
+    restore: str | None = None
 
     kinds: ClassVar[tuple[type, ...]] = (Network, StepModel)
     answer: ClassVar[type]
@@ -96,6 +104,10 @@ class OverStreams(beam.PTransform):
         if not (self.order is None or isinstance(self.order, Order)):
             raise OptionError(f"order is {self.order!r}, expected arrival or by_event_time(), ...")
         self._expire_after = None
+        if not (self.restore is None or isinstance(self.restore, str | os.PathLike)):
+            raise OptionError(f"restore is {self.restore!r}, expected the path of a folder")
+        if self._updates is not None and (self.export or self.restore is not None):
+            raise OptionError("the state of a job whose model is updated cannot be moved")
         if not isinstance(self.limits, Limits):
             raise OptionError(f"limits is {self.limits!r}, expected rnn.Limits(...)")
         if self.expire_after is not None:
@@ -125,8 +137,12 @@ class OverStreams(beam.PTransform):
         if columnar and not (self.x is None and self.end is None and self.reset is None):
             raise OptionError("x, end and reset are columns of a RecordBatch, not options")
         key_type, value_type = (str, bytes) if columnar else key_value_types(events.element_type)
-        if self._updates is not None and not isinstance(events.windowing.windowfn, GlobalWindows):
-            raise OptionError("a model is updated in the global window: others do not see it")
+        moves = self.export or self.restore is not None
+        if not isinstance(events.windowing.windowfn, GlobalWindows):
+            if self._updates is not None:
+                raise OptionError("a model is updated in the global window: others do not see it")
+            if moves:
+                raise OptionError("export and restore are for the state of the global window")
         order = self.order or (event_time if events.is_bounded else arrival)
         numbers = order.numbers
         if numbers is not None and isinstance(numbers.of, str) != columnar:
@@ -138,6 +154,7 @@ class OverStreams(beam.PTransform):
         needs = [f"order={order!r}"] if in_time else []
         needs += ["max_wait"] if waits else []
         needs += [] if self._expire_after is None else ["expire_after"]
+        needs += ["export"] if self.export else []
         check_options(events, stateful=not sorts, timers=needs)
         stepping = Stepping(
             self._model,
@@ -153,6 +170,8 @@ class OverStreams(beam.PTransform):
             numbers,
             limits=self.limits,
             on_update=self._updates.on_update if self._updates else None,
+            export=self.export,
+            restore=None if self.restore is None else os.fspath(self.restore),
         )
         if sorts:
             events |= "OnePane" >> beam.WindowInto(
@@ -168,6 +187,10 @@ class OverStreams(beam.PTransform):
         if self._updates is not None:
             updates = self._updates.for_shards(self.shards)
             shards = _typed((shards, updates) | "AddUpdates" >> beam.Flatten(), tuple[int, bytes])
+        if moves:
+            every = every_shard(events.pipeline, self.shards)
+            every |= "AllShardsWindow" >> beam.WindowInto(shards.windowing)
+            shards = _typed((shards, every) | "AddAllShards" >> beam.Flatten(), tuple[int, bytes])
         if sorts:
             shards |= "GroupByShard" >> beam.GroupByKey()
             step: beam.DoFn = StepSorted(stepping)
@@ -176,12 +199,14 @@ class OverStreams(beam.PTransform):
         elif (
             stepping.expire_after is None
             and not waits
+            and not self.export
             and not (stepping.closes_windows and stepping.stepper().speaks_last)
         ):
             step = StepEvents(stepping)
         else:
             step = StepEventsUntilTheyEnd(stepping)
-        stepped = shards | "Step" >> beam.ParDo(step).with_outputs(FAILED, LATE, main="answers")
+        tags = (FAILED, LATE, STATE) if self.export else (FAILED, LATE)
+        stepped = shards | "Step" >> beam.ParDo(step).with_outputs(*tags, main="answers")
         said = pa.RecordBatch if columnar else beam.typehints.Tuple[key_type, self.answer]
         answers = _typed(stepped.answers, said)
         answers.failed = (
@@ -189,6 +214,8 @@ class OverStreams(beam.PTransform):
             _typed(stepped[FAILED], BadEvent),
         ) | "Failed" >> beam.Flatten()
         answers.late = _typed(stepped[LATE], BadEvent)
+        if self.export:
+            answers.state = _typed(stepped[STATE], tuple[int, bytes])
         return answers
 
     def _pack(self, stepping: Stepping) -> beam.DoFn:
