@@ -209,7 +209,7 @@ UNFIT: dict[str, tuple[Any, str]] = {
     ),
     "a filter without positions": (
         lambda: nn.Columns([(1, [E, nn.Conv1d(normal(1, 2, 3, 3), normal(2, 2))])]),
-        r"Conv1d\.W takes .* gives \(3,\)",
+        r"Conv1d\.W takes .* gives \(3, 1\)",
     ),
     "a dense layer of another width": (
         lambda: nn.Columns([(1, [E, nn.Dense(normal(1, 2, 4), normal(2, 2))])]),
