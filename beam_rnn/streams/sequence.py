@@ -194,6 +194,8 @@ class _Numbered:
             begins = np.flatnonzero(reset[places]) if reset is not None else np.zeros(0, np.int64)
             until = int(begins[0]) if len(begins) else len(places)
             self.fail(places[:until], "its stream failed at a gap", said)
+            latest = self.events.time[places[:until]].max(initial=NEVER)  # it is not idle
+            self.arena.last[row] = max(int(self.arena.last[row]), int(latest))
             failed[np.isin(self.order, places[until:])] = False
             if until < len(places):
                 self.arena.next[row] = self.seq[places[until]]

@@ -125,6 +125,15 @@ def test_numbered_events_are_stepped_once_and_in_their_order(
         assert not any(job.logs.values())
 
 
+def test_events_of_a_stream_that_failed_keep_it_from_expiring() -> None:
+    numbers = rnn.by_sequence(int, max_wait=60e-6, on_gap="fail").numbers
+    job = NumberedJob(1, emit=Emit.of("each"), expire_after=200, numbers=numbers)
+    job.bundle([[Event("a", 0, 1, False, False, 1)]], 60)
+    job.bundle([[Event("a", 150, 1, False, False, 2)]], 300)  # not idle since 0, but since 150
+    job.bundle([[Event("a", 320, 2, False, True, 5)]])
+    assert (job.failed["a"], [said.time for said in job.answers["a"]]) == ([0, 150], [320])
+
+
 def test_what_the_buffer_cannot_hold_is_told() -> None:
     order = rnn.by_sequence(int, buffer=2)
     job = NumberedJob(1, emit=Emit.of("each"), numbers=order.numbers)
