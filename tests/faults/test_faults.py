@@ -1,6 +1,8 @@
 """A few runs of each kind of fault; `python -m tests.faults` makes many."""
 
+import random
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -8,6 +10,8 @@ from tests.faults import flink, in_process
 from tests.faults.scenario import scenario
 from tests.faults.tally import Tally, compared
 from tests.runners.cluster import Cluster
+from tests.runners.harness import Runner
+from tests.runners.shapes import SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,27 @@ def test_a_bundle_whose_state_fails_is_done_again(seed: int) -> None:
     assert tally.faults
     assert tally.right, tally
     assert not tally.duplicates
+
+
+def _same(runner: in_process.RollingBack) -> in_process.RollingBack:
+    return runner
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_sequences_of_bundles_that_are_done_again_are_the_same(name: str) -> None:
+    """What is drawn, too: a draw is a function of its seed, stream and place.
+
+    What a bundle had collected when it failed is there twice.
+    """
+    shape = SHAPES[name]()
+    chance = random.Random(0)
+    failed = 0
+    while failed < 6:
+        failing = in_process.RollingBack(chance)
+        found = shape.found(Runner("FnApiRunner", partial(_same, failing)), seed=1)
+        assert set(map(repr, found)) == set(map(repr, shape.wanted))
+        failed += failing.faults
 
 
 @pytest.mark.slow
