@@ -76,7 +76,13 @@ class InSequence:
             rest = self._without_gaps(found, rest, now, over, said)
             rest = self._within_buffer(found, rest, said)
         rest = np.sort(rest)  # as they came, so that the first of two duplicates stays the first
-        shard.hold(arena, events[rest], found.row[rest], np.concatenate(logged)[rest])
+        known = np.concatenate(logged)
+        gone = known.copy()
+        gone[rest] = False
+        following = arena.next[found.row]
+        if (gone & ((found.seq >= following) | (following == _FAILED))).any():
+            shard.stale = True  # their numbers do not tell that they are gone
+        shard.hold(arena, events[rest], found.row[rest], known[rest])
         return events[np.concatenate(found.taken)]
 
     def _without_gaps(

@@ -137,6 +137,7 @@ class Shard:
       size: bytes of the log, as the caller counts them.
       changed: rows that the present bundle may have changed.
       held: events behind a gap, which wait for their turn, or None.
+      stale: whether the log has events that are not to be held back any more.
       model, generation: as those of a Block.
       announced: whether the log keeps them even where there is no stream yet.
     """
@@ -150,6 +151,7 @@ class Shard:
         self.changed: list[Ints] = []
         self.held: Packed | None = None
         self._held_logged = np.zeros(0, np.bool_)  # which of them the log has
+        self.stale = False
         self.model, self.generation, self.announced = "", 0, False
         self._announced_in_log = 0  # the generation that the log announces
         self._gone: set[bytes] = set()
@@ -333,7 +335,10 @@ class Shard:
         logged = self._held_logged
         held_count = len(logged)
         more = len(rows) + len(self._gone) + _BLOCK + held_count - int(logged.sum())
-        anew = anew or self._logged + more > 2 * (len(self.rows) + held_count) + _SPARE
+        anew = (
+            anew or self.stale or self._logged + more > 2 * (len(self.rows) + held_count) + _SPARE
+        )
+        self.stale = False
         if anew:
             logged = np.zeros(held_count, np.bool_)
             rows = np.sort(np.fromiter(self.rows.values(), np.int64, len(self.rows)))

@@ -154,3 +154,17 @@ def test_held_events_are_written_once() -> None:
     assert max(after - before for before, after in itertools.pairwise(sizes)) < 400
     job.bundle([[Event("a", 0, 0, False, False, 0)]])
     assert len(job.answers["a"]) == 40
+
+
+def test_events_that_left_are_not_held_back_again() -> None:
+    """Held events were written, then left as failed: their numbers may be next one day."""
+    order = rnn.by_sequence(int, max_wait=10 / 1e6, on_gap="fail", buffer=3)
+    job = NumberedJob(1, emit=Emit.of("each"), numbers=order.numbers)
+    job.bundle([[Event("a", 0, 0, False, False, n) for n in (0, 2, 4, 5)]])
+    job.bundle([[Event("a", 0, 0, False, False, 3)]])  # one too many: 5 leaves
+    assert len(job.failed["a"]) == 1
+    job.bundle([[Event("b", 0, 0, False, False, 0)]], watermark=20)  # the gap is fatal: 2, 3 and 4
+    assert len(job.failed["a"]) == 4
+    job.bundle([[Event("a", 30, 0, False, True, 1)]])
+    job.bundle([[Event("a", 30, 0, False, False, 6)]])
+    assert [(said.time, said.step) for said in job.answers["a"]] == [(0, 1), (30, 1)]
