@@ -37,6 +37,15 @@ def as_fasta(records: list[fasta.Record]) -> str:
     return "".join(f">{record.name} x\n{record.text}\n" for record in records)
 
 
+def events_of(path: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    sequences, ended = fasta.Sequences(path), False
+    while not ended:
+        lines, ended = sequences.read({path: len(events)}, False)
+        events += [json.loads(line.data) for line in lines]
+    return events
+
+
 def test_the_sample_is_many_contigs_that_know_their_genes(records: list[fasta.Record]) -> None:
     assert len(records) == 56
     assert sum(len(record.text) for record in records) == 62_500
@@ -50,8 +59,7 @@ def test_live_and_batch_give_the_track_of_unroll_to_the_bit(
     few.append(fasta.Record("long", records[0].text[:2_500], []))  # in three pieces
     source, archive = tmp_path / "in.fa", tmp_path / "in.parquet"
     source.write_text(as_fasta(few))
-    lines, _ = fasta.Sequences(str(source)).read({}, False)
-    pq.write_table(pa.Table.from_pylist([json.loads(line.data) for line in lines]), archive)
+    pq.write_table(pa.Table.from_pylist(events_of(str(source))), archive)
     assert run("--input", str(source), output=tmp_path / "live") == 0
     assert run("--batch", "--input", str(archive), output=tmp_path / "batch") == 0
     live, batch = (rows_of(tmp_path / name / "bases", Base) for name in ("live", "batch"))
