@@ -14,7 +14,7 @@ AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
 APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8", "opencv-python-headless>=4.8"})
 KAFKA = ["confluent-kafka>=2.6"]
-TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11"]
+TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11", "scikit-learn>=1.4", "scipy>=1.11"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DEV = [

@@ -23,6 +23,7 @@ app = typer.Typer(
 PIPELINES = {
     "tag-names": "Mark the names of people, places and organisations in many live texts.",
     "annotate-dna": "Find the coding regions of DNA while it is being read.",
+    "classify-sentiment": "Rate reviews and chats while they are being written.",
     "detect-running": "Tell who is running, from when to when, in a video or in poses.",
 }
 """The commands, each the module of its name in the folder pipelines, and what they do."""

@@ -13,6 +13,7 @@ from pipelines.application import MODELS
 WEIGHTS = {
     "tag-names": ("tag_names",),
     "annotate-dna": ("annotate_dna", "splice_sites"),
+    "classify-sentiment": ("classify_sentiment",),
     "detect-running": ("detect_running", "detect_running_video"),
 }
 """The models of each command, by their names in the folder models."""

@@ -9,7 +9,6 @@ failed.jsonl. Ratings go from -3.5, as bad as can be, to 3.5.
 """
 
 import argparse
-import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,6 @@ SENTENCES, RATINGS, PICTURE, PAGE = "sentences", "ratings", "ratings.png", "inde
 GOOD = "positive"
 _MARKS = ".!?"  # a token of these alone ends a sentence
 _LONGEST = 2_000  # characters of a sentence that are kept
-_SIZE = struct.Struct("<I")
 
 
 class Said(NamedTuple):
@@ -64,8 +62,7 @@ class Sentences:
 
     def feed(self, value: str, memory: bytes = b"") -> tuple[list[tuple[str, Any]], bytes]:
         """See ``rnn.Feature``; the memory is that of the words, then the sentence so far."""
-        size = _SIZE.unpack_from(memory)[0] if memory else 0
-        tail, begun = memory[_SIZE.size :][:size], memory[_SIZE.size + size :].decode()
+        tail, begun = _unpacked(memory)
         pairs, tail = self._words.feed(value, tail)
         said = []
         for token, word in pairs:
@@ -73,14 +70,11 @@ class Sentences:
             ends = not token.text.strip(_MARKS)
             said.append((begun.strip() if ends else "", word))
             begun = "" if ends else begun
-        return said, _SIZE.pack(len(tail)) + tail + begun.encode()
+        return said, len(tail).to_bytes(4, "little") + tail + begun.encode()
 
     def finish(self, memory: bytes) -> list[tuple[str, Any]]:
         """The words of the tail; the last one ends a sentence."""
-        if not memory:
-            return []
-        size = _SIZE.unpack_from(memory)[0]
-        tail, begun = memory[_SIZE.size :][:size], memory[_SIZE.size + size :].decode()
+        tail, begun = _unpacked(memory)
         pairs = self._words.finish(tail)
         said = []
         for place, (token, word) in enumerate(pairs, 1):
@@ -89,6 +83,12 @@ class Sentences:
             said.append((begun.strip() if ends else "", word))
             begun = "" if ends else begun
         return said
+
+
+def _unpacked(memory: bytes) -> tuple[bytes, str]:
+    """The memory of the words, and the sentence so far."""
+    begin = 4 + int.from_bytes(memory[:4], "little")
+    return memory[4:begin], memory[begin:].decode()
 
 
 def classifier_of(path: str) -> tuple[rnn.Network, TextOf]:

@@ -12,6 +12,7 @@ FIGURES = {
     "tag_names": ["evaluate_names.py", "models/tag_names.safetensors"],
     "annotate_dna": ["evaluate_dna.py", "models/annotate_dna.safetensors"],
     "splice_sites": ["splice_sites.py", "--evaluate", "models/splice_sites.safetensors"],
+    "classify_sentiment": ["evaluate_sentiment.py", "models/classify_sentiment.safetensors"],
     "detect_running": ["evaluate_running.py", "models/detect_running.safetensors"],
     "detect_running_video": ["evaluate_running.py", "models/detect_running_video.safetensors"],
     "walkers": ["evaluate_running.py", "models/detect_running_video.safetensors", "--walkers"],
