@@ -209,13 +209,14 @@ class Transcribing(Answering):
                 hearing = self._hearing(row) if first else Hearing()
             if step > self.lookahead:
                 frame = step - self.lookahead
+                # A piece that is over is kept until a frame follows: the end may come instead.
+                if self._over(hearing.heard):
+                    hearing = Hearing(frame - 1)
                 before = hearing.heard
                 hearing = replace(hearing, heard=self.decoder.hear(before, next(frames)))
-                over = self._over(hearing.heard)
-                if over and not end:
+                if not end and self._over(hearing.heard):
                     if self._said(hearing.heard):
                         texts.add(row, time, self._text(hearing, frame, final=True))
-                    hearing = Hearing(frame)
                 elif not end and self._is_told(before, hearing.heard, frame):
                     texts.add(row, time, self._text(hearing, frame))
             if end:
@@ -234,8 +235,10 @@ class Transcribing(Answering):
             return behind_all(rows, times, counts, zeros)
         texts = _Texts()
         for row, time in zip(rows.tolist(), times.tolist(), strict=True):
-            frame = int(self.arena.steps[row])
-            texts.add(row, time, self._text(self._hearing(row), frame, final=True))
+            hearing = self._hearing(row)
+            if not (self._over(hearing.heard) and self._said(hearing.heard)):  # told already
+                frame = int(self.arena.steps[row])
+                texts.add(row, time, self._text(hearing, frame, final=True))
         texts.say(said)
         self.arena.reset(rows)
         return None

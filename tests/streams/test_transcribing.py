@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import beam_rnn as rnn
@@ -90,6 +90,7 @@ TEXTS = st.text("aabbc  -", min_size=1, max_size=12)
     width=st.sampled_from([1, 4]),
     ends=st.booleans(),
 )
+@example(["aaaaaaaaaa"], [], 1, 0, 1, False)
 def test_any_cut_gives_the_same_texts(
     texts: list[str], cuts: list[Any], bundles: int, lookahead: int, width: int, ends: bool
 ) -> None:
