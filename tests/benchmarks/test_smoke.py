@@ -40,7 +40,7 @@ def test_many_streams_take_turns() -> None:
 
 
 def test_latency_and_packing_run() -> None:
-    assert [row.unit for row in latency.run(1, 0.2, H=8).rows] == ["ms", "ms"]
+    assert [row.unit for row in latency.run(1, 0.2, ("FnApiRunner",), H=8).rows] == ["ms", "ms"]
     assert len(packing.run(1, 2).rows) == 4
 
 
