@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 
 from pipelines import sources
 
+_YEARS = 10 * 365 * 86_400  # seconds
 # By its path: the short names that Beam knows lead to runners that want a service or a download.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
@@ -36,6 +37,9 @@ def options_of(arguments: Sequence[str], *, streaming: bool) -> PipelineOptions:
     if standard.runner in (None, "DirectRunner"):
         standard.runner = LOCAL_RUNNER
     standard.streaming = streaming
+    portable = options.view_as(PortableOptions)
+    if streaming and portable.job_server_timeout == PortableOptions([]).job_server_timeout:
+        portable.job_server_timeout = _YEARS  # it also ends the watch over a job that goes on
     if is_local(options):  # others pass unknown options on
         known = options.get_all_options()
         for argument in arguments:

@@ -26,6 +26,11 @@ from beam_rnn.streams.waves import Flags
 _CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
 
 
+def patience(expire_after: int | None) -> int:
+    """How long after a stream expired it is let go at the latest, together with others."""
+    return (expire_after or 0) // 16
+
+
 class Stepper:
     """Steps events of many shards in waves; keeps their states between ``load`` and ``write``.
 
@@ -58,6 +63,7 @@ class Stepper:
         self.in_time = in_time
         self.limits = limits
         self.sequence = None if numbers is None else InSequence(numbers)
+        self.patience = patience(expire_after)
         self.clear()
 
     def clear(self) -> None:
@@ -147,11 +153,13 @@ class Stepper:
     def due(self, shard: Shard) -> int | None:
         """When something of the shard is due, in microseconds of event time.
 
-        A stream expires, or a gap in its numbers has been waited for long enough.
+        A stream expires, or a gap in its numbers has been waited for long enough. Streams are let
+        go together, up to ``patience`` after they expired: a shard is opened once for many.
         """
         due = [] if self.sequence is None else [self.sequence.due(self.arena, shard)]
         if self.expire_after is not None and shard.rows:
-            due.append(int(self._latest(shard)[1].min()) + self.expire_after)
+            expires = int(self._latest(shard)[1].min()) + self.expire_after
+            due.append(-(-expires // self.patience) * self.patience if self.patience else expires)
         return min((when for when in due if when is not None), default=None)
 
     def settle(self, *, final: bool = False) -> Iterator[Answers]:

@@ -99,7 +99,7 @@ class StepInTime(StepEvents):
         if times:
             when = min(*times, shard.window[1])
             due.write(b"%d" % when)
-            set_timer(timer, when, shard.window[1], self.stepping.lateness or 0)
+            set_timer(timer, when, shard.window[1], self.stepping.behind)
         else:
             due.clear()
 
@@ -109,7 +109,7 @@ class StepInTime(StepEvents):
             known = due.read()
             if known is None or when < int(known):
                 due.write(b"%d" % when)
-                set_timer(timer, when, window_of(window)[1], self.stepping.lateness or 0)
+                set_timer(timer, when, window_of(window)[1], self.stepping.behind)
 
     def _due(self, shard: Shard, cells: Cells) -> None:
         """Set when the timer came."""

@@ -22,7 +22,7 @@ from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Stepper
+from beam_rnn.streams.stepper import Stepper, patience
 from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
@@ -68,6 +68,12 @@ class Stepping:
         return Updating(
             first, lambda path: self._with(Model(path, self.model.kinds)), self.on_update
         )
+
+    @property
+    def behind(self) -> int:
+        """By how much an answer may be before the timer that brings it, in microseconds."""
+        waits = self.numbers.max_wait if self.numbers else self.lateness
+        return (waits or 0) + patience(self.expire_after)
 
     @property
     def begin(self) -> Callable[[int], bytes] | None:
@@ -308,6 +314,4 @@ class StepEventsUntilTheyEnd(StepEvents):
         if due is None:
             cells.timer.clear()
         else:
-            numbers = self.stepping.numbers
-            waits = 0 if numbers is None else numbers.max_wait or 0
-            set_timer(cells.timer, due, shard.window[1], waits)
+            set_timer(cells.timer, due, shard.window[1], self.stepping.behind)

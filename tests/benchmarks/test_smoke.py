@@ -87,6 +87,12 @@ def test_a_part_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert len(results.rows) == 4
 
 
+def test_the_soak_ends_with_an_empty_state() -> None:
+    command = [sys.executable, "-m", "benchmarks.soak", "--streams", "300"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "3,000 answers; 0 of 10 sampled answers wrong; 0 bytes of state left" in told
+
+
 def test_results_are_written(tmp_path: Path) -> None:
     row = Row("3 something", "a case", "events/s", peer="peer", target=4)
     found = alternate({"a": lambda: 6.0, "b": lambda: 2.0}, 3)

@@ -1,7 +1,7 @@
 """Jobs: the runner that is chosen, and options that are refused."""
 
 import pytest
-from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.options.pipeline_options import PortableOptions, StandardOptions
 
 from pipelines import job
 
@@ -36,3 +36,13 @@ def test_options_that_beam_knows_are_taken() -> None:
 @pytest.mark.parametrize(("path", "here"), [("out", True), ("/a/b", True), ("gs://b/out", False)])
 def test_paths_of_this_machine(path: str, here: bool) -> None:
     assert job.is_here(path) == here
+
+
+def test_a_live_job_is_watched_for_as_long_as_it_runs() -> None:
+    def seconds(*arguments: str, streaming: bool) -> int:
+        options = job.options_of(arguments, streaming=streaming)
+        return int(options.view_as(PortableOptions).job_server_timeout)
+
+    assert seconds(streaming=True) > 5 * 365 * 86_400
+    assert seconds(streaming=False) == PortableOptions([]).job_server_timeout
+    assert seconds("--job_server_timeout=7", streaming=True) == 7

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipelines import sources
 from tests.runners import cluster, harness, services
 from tests.runners.harness import Runner
 from tests.runners.java_io import kafka_io
+from tests.runners.services import Service
 
 PATIENCE = 300.0  # seconds that are waited for what should come
 
@@ -143,15 +144,14 @@ def local(folder: Path) -> Iterator[Site]:
 def prism(folder: Path) -> Iterator[Site]:
     """Prism. After a failure the job begins anew with the topic."""
     with services.prism(folder) as (service, port):
-        yield Site(harness.portable("Prism", service, port))
+        yield Site(_long("Prism", service, port))
 
 
 @contextlib.contextmanager
 def connector(folder: Path) -> Iterator[Site]:
     """Prism and Beam's own connector, which reads for ever: its job ends with its Prism."""
     with kafka_io(folder) as expansion, services.prism(folder) as (service, port):
-        runner = harness.portable("Prism", service, port)
-        yield Site(runner, service.stop, expansion=expansion)
+        yield Site(_long("Prism", service, port), service.stop, expansion=expansion)
 
 
 @contextlib.contextmanager
@@ -169,7 +169,7 @@ def flink(folder: Path) -> Iterator[Site]:
 
         def runner(savepoint: str | None = None) -> Runner:
             service, port = servers.enter_context(here.job_server(savepoint))
-            return harness.portable("FlinkCluster", service, port, **options)
+            return _long("FlinkCluster", service, port, **options)
 
         def cancel() -> None:
             for job in here.running_jobs():
@@ -188,6 +188,12 @@ def flink(folder: Path) -> Iterator[Site]:
             "worker": lose_worker,
         }
         yield Site(runner(), cancel, faults)
+
+
+def _long(name: str, service: Service, port: int, **options: Any) -> Runner:
+    """A runner whose jobs may take an hour: by default they are given up after five minutes."""
+    runner = harness.portable(name, service, port, job_server_timeout=3600, **options)
+    return replace(runner, limit=3600)
 
 
 SITES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Site]]] = {
