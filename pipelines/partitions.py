@@ -21,6 +21,8 @@ from pipelines.tracking import PositionTracker
 
 RECORDS_AT_ONCE = 5_000
 RECORDS_IN_BUNDLE = 50_000
+BUSY = 500  # records per second of a topic, from which on
+BUSY_RESUME = 0.5  # seconds between two looks keep Prism's state calls fast
 LOOK = 0.05  # seconds that one look waits for a record
 ONE_ANSWER = 10.0  # seconds that a broker has for one answer,
 ANSWERS = 300.0  # for any (as long as a producer waits for it),
@@ -303,7 +305,8 @@ class ReadPartition(beam.DoFn):
                     break
                 if count >= RECORDS_IN_BUNDLE or time.monotonic() > until:
                     break
-            tracker.defer_remainder(Duration(sources.RESUME))
+            busy = count * element.of > BUSY * (time.monotonic() - reader.rested)
+            tracker.defer_remainder(Duration(BUSY_RESUME if busy else sources.RESUME))
 
     def _ends(self, reader: _Reader) -> bool:
         if self._until_idle is None or reader.idle() < self._until_idle:

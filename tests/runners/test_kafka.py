@@ -1,8 +1,10 @@
 """Topics in and out by the Python clients, against a real broker."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -195,3 +197,17 @@ def test_a_reader_waits_for_a_broker_that_restarts(broker: Broker) -> None:
     assert [record.value() for record in found] == [b"more"]
     assert reader.next == 11
     reader.close()
+
+
+def test_the_example_of_the_page_runs(broker: Broker) -> None:
+    broker.create("measured", 2)
+    broker.create("answered", 2)
+    events = [(b"ab"[i % 2 :][:1], b"%d 0.5" % (i // 2), BEGAN + i) for i in range(20)]
+    write(broker, "measured", [*reversed(events), *events[:4]])
+    page = Path(__file__).parents[2] / "docs" / "kafka.md"
+    (code,) = re.findall(r"^```python broker\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    code = code.replace("localhost:9092", broker.servers)
+    exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
+    found = read_back(broker, Topic(broker.servers, "answered"))
+    steps = [(m.key(), int((m.value() or b"").split()[0]), m.timestamp()[1]) for m in found]
+    assert sorted(steps) == sorted((key, 1 + int(v.split()[0]), at) for key, v, at in events)
