@@ -138,10 +138,13 @@ class Run:
 
     def kill_python(self) -> None:
         """Kills the workers of Python that live (kill -9)."""
-        for path in self.workers.iterdir():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(path.name), signal.SIGKILL)
-            path.unlink()
+        for noted in self.workers.iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # The number may be another process's by now.
+                command = Path(f"/proc/{noted.name}/cmdline").read_bytes()
+                if str(self.workers).encode() in command:
+                    os.kill(int(noted.name), signal.SIGKILL)
+            noted.unlink()
 
     def _environment(self) -> dict[str, Any]:
         if not self._processes:
