@@ -33,6 +33,7 @@ from tests.runners.sources import replay
 
 Ints = NDArray[np.int64]
 
+SECONDS = 0.01  # of event time from place to place: 1,000 events/s
 LENGTH = 10  # events of a stream
 GAP = 5_000  # places between two events of a stream; at each place a stream begins
 DELAYS = np.array([0, 1, 40, 2_600, 6_001, 11_003])  # places that an event comes later
@@ -77,7 +78,7 @@ def arriving(part: tuple[int, int, int]) -> Iterator[TimestampedValue]:
         turn = int(number[i])
         value = EVENT.pack(turn, word_of(name, turn), turn == LENGTH - 1 and name % 10 == 0)
         arrived += 1
-        yield TimestampedValue((f"stream {name}", value), int(place[i]))
+        yield TimestampedValue((f"stream {name}", value), float(place[i]) * SECONDS)
 
 
 def word_of(stream: int, number: int) -> int:
@@ -161,7 +162,7 @@ def main() -> int:
     def build(p: beam.Pipeline) -> None:
         events = (
             p
-            | replay([[("", part, float(part[0]))] for part in parts])
+            | replay([[("", part, part[0] * SECONDS)] for part in parts])
             | beam.Values()
             | beam.FlatMap(arriving).with_output_types(tuple[str, bytes])
         )
@@ -170,7 +171,7 @@ def main() -> int:
             x=word,
             end=is_last,
             order=rnn.by_sequence(number),
-            expire_after=2 * LAST,
+            expire_after=2 * LAST * SECONDS,
         )
         tagged | beam.ParDo(Watch(max(1, streams * LENGTH // 20)))
 

@@ -26,11 +26,6 @@ from beam_rnn.streams.waves import Flags
 _CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
 
 
-def patience(expire_after: int | None) -> int:
-    """How long after a stream expired it is let go at the latest, together with others."""
-    return (expire_after or 0) // 16
-
-
 class Stepper:
     """Steps events of many shards in waves; keeps their states between ``load`` and ``write``.
 
@@ -39,6 +34,8 @@ class Stepper:
       shards: the number of shards, written into the state.
       feature: what makes inputs from values, or None where events carry x.
       expire_after: microseconds of event time without an event that end a sequence, or None.
+      patience: microseconds after a stream expired at which it is let go at the latest, together
+        with others: their shard is opened once for many.
       in_time: whether an event is late when its stream has stepped one of a later time.
       numbers: how events are numbered, where they are stepped in the order of their numbers.
       limits: how much is remembered of a stream.
@@ -51,6 +48,7 @@ class Stepper:
         *,
         feature: Feature | None = None,
         expire_after: int | None = None,
+        patience: int = 0,
         in_time: bool = False,
         numbers: Numbers | None = None,
         limits: Limits = DEFAULT,
@@ -60,10 +58,10 @@ class Stepper:
         self.codec = answering.codec
         self.feature = feature
         self.expire_after = expire_after
+        self.patience = patience
         self.in_time = in_time
         self.limits = limits
         self.sequence = None if numbers is None else InSequence(numbers)
-        self.patience = patience(expire_after)
         self.clear()
 
     def clear(self) -> None:
@@ -153,8 +151,8 @@ class Stepper:
     def due(self, shard: Shard) -> int | None:
         """When something of the shard is due, in microseconds of event time.
 
-        A stream expires, or a gap in its numbers has been waited for long enough. Streams are let
-        go together, up to ``patience`` after they expired: a shard is opened once for many.
+        A stream has been expired for ``patience`` or less, or a gap in its numbers has been waited
+        for long enough.
         """
         due = [] if self.sequence is None else [self.sequence.due(self.arena, shard)]
         if self.expire_after is not None and shard.rows:

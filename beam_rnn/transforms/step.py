@@ -22,7 +22,7 @@ from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
 from beam_rnn.streams.shard import Shard
-from beam_rnn.streams.stepper import Stepper, patience
+from beam_rnn.streams.stepper import Stepper
 from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.batches import batches_of
 from beam_rnn.transforms.metrics import METRICS
@@ -35,6 +35,7 @@ _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
 _WAITING_BYTES = 64 << 20
 _HELD = 1 << 20  # sorted events that wait for those of other shards
+_TOGETHER = 10_000_000  # microseconds in which streams that expire are let go by one timer
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,23 @@ class Stepping:
         )
 
     @property
+    def patience(self) -> int:
+        """How long after it expired a stream may be let go, in microseconds.
+
+        The watermark of the answers waits for it, so not longer than for events held back.
+        """
+        together = min((self.expire_after or 0) // 16, _TOGETHER)
+        return together if self._waits is None else min(together, self._waits)
+
+    @property
     def behind(self) -> int:
         """By how much an answer may be before the timer that brings it, in microseconds."""
-        waits = self.numbers.max_wait if self.numbers else self.lateness
-        return (waits or 0) + patience(self.expire_after)
+        return (self._waits or 0) + self.patience
+
+    @property
+    def _waits(self) -> int | None:
+        """How long events are held back, in microseconds."""
+        return self.numbers.max_wait if self.numbers else self.lateness
 
     @property
     def begin(self) -> Callable[[int], bytes] | None:
@@ -96,6 +110,7 @@ class Stepping:
             self.shards,
             feature=self.feature,
             expire_after=self.expire_after,
+            patience=self.patience,
             in_time=self.lateness is not None,
             numbers=self.numbers,
             limits=self.limits,

@@ -7,7 +7,7 @@ from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.labels import Labelling
 from beam_rnn.streams.stepper import Stepper
 
-_OF_STEPPER = ("feature", "expire_after", "in_time", "numbers")
+_OF_STEPPER = ("feature", "expire_after", "patience", "in_time", "numbers")
 
 
 def labelling(network: rnn.Network, shards: int, codec: Codec, **options: Any) -> Stepper:
