@@ -47,6 +47,7 @@ from beam_rnn.streams.order import event_time as event_time
 from beam_rnn.streams.transcribing import Endpoint as Endpoint
 
 if TYPE_CHECKING:
+    from beam_rnn.transforms.inference import RnnModelHandler as RnnModelHandler
     from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
     from beam_rnn.transforms.moving import WriteState as WriteState
     from beam_rnn.transforms.streams import Classify as Classify
@@ -70,6 +71,7 @@ _LATER = {
     "Generate": "beam_rnn.transforms.writing",
     "ModelUpdates": "beam_rnn.transforms.model",
     "Pack": "beam_rnn.transforms.streams",
+    "RnnModelHandler": "beam_rnn.transforms.inference",
     "Tag": "beam_rnn.transforms.streams",
     "Translate": "beam_rnn.transforms.writing",
     "Transcribe": "beam_rnn.transforms.transcribe",

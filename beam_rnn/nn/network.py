@@ -17,6 +17,7 @@ from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
 from beam_rnn.nn.sequences import CRF, Bidirectional, Spelling, Stage, Wave
+from beam_rnn.nn.step_model import unroll_together
 
 MOST_LOOKAHEAD = 1 << 16  # each stream keeps so many events
 _FLOAT = np.dtype(np.float32)
@@ -222,25 +223,12 @@ class Network(Frozen):
           InputError: an x has the wrong shape, type or values.
         """
         checked = [self.inputs.check(x) for x in sequences]
+        if self.causal:
+            return unroll_together(self, checked)
         lengths = np.array([len(x) for x in checked], np.int64)
         if not lengths.size:
             return []
-        order = np.argsort(-lengths, kind="stable")  # the longest first: all waves are prefixes
-        if not self.causal:
-            return self._by_length(checked, lengths, order)
-        lengths = lengths[order]
-        stop = np.cumsum(lengths)
-        t = np.arange(stop[-1]) - np.repeat(stop - lengths, lengths)
-        in_waves = np.argsort(t, kind="stable")
-        a = self.initial_state(len(checked))
-        waves = [Wave(slice(0, int(m)), int(m)) for m in np.bincount(t)]
-        h = self.advance(np.concatenate([checked[i] for i in order])[in_waves], a, waves)
-        y = np.empty((len(h), self.output_size), np.float32)
-        y[in_waves] = self.head(h)
-        result: list[Any] = [None] * len(checked)
-        for i, part, last in zip(order, np.split(y, stop[:-1]), a, strict=True):
-            result[i] = part, last
-        return result
+        return self._by_length(checked, lengths, np.argsort(-lengths, kind="stable"))
 
     def _by_length(
         self, sequences: list[NDArray[Any]], lengths: NDArray[Any], order: NDArray[Any]

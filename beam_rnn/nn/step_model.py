@@ -60,6 +60,37 @@ class Recurrent(Protocol):
         """y (n, C) of the steps that led to the states a (n, S)."""
 
 
+def unroll_together(
+    model: Recurrent, sequences: Sequence[NDArray[Any]]
+) -> list[tuple[Floats, Floats]]:
+    """Steps through sequences of different lengths in shared waves, without padding.
+
+    Args:
+      model: what steps them, from its initial state.
+      sequences: checked x (T, ...) of each.
+
+    Returns:
+      y (T, C) and the last a (S,) of each, the same bits as of each alone.
+    """
+    if not len(sequences):
+        return []
+    lengths = np.array([len(x) for x in sequences], np.int64)
+    order = np.argsort(-lengths, kind="stable")  # the longest first: all waves are prefixes
+    lengths = lengths[order]
+    stop = np.cumsum(lengths)
+    t = np.arange(stop[-1]) - np.repeat(stop - lengths, lengths)
+    in_waves = np.argsort(t, kind="stable")
+    a = np.zeros((len(sequences), model.state_size), np.float32)
+    waves = [Wave(slice(0, int(m)), int(m)) for m in np.bincount(t)]
+    h = model.advance(np.concatenate([sequences[i] for i in order])[in_waves], a, waves)
+    y = np.empty((len(h), model.output_size), np.float32)
+    y[in_waves] = model.head(h)
+    result: list[Any] = [None] * len(sequences)
+    for i, part, last in zip(order, np.split(y, stop[:-1]), a, strict=True):
+        result[i] = part, last
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class StepModel:
     """Any model with an explicit state, in the transforms as a Network is.
@@ -167,6 +198,10 @@ class StepModel:
         a = self.initial_state(1)
         y = self.advance(checked, a, [Wave(slice(0, 1), 1)] * len(checked))
         return y, a[0]
+
+    def unroll_many(self, sequences: Sequence[ArrayLike]) -> list[tuple[Floats, Floats]]:
+        """``unroll`` of sequences of different lengths, in shared calls of the step."""
+        return unroll_together(self, [self.inputs.check(x) for x in sequences])
 
     def advance(self, x: NDArray[Any], a: Floats, waves: Sequence[Wave]) -> Floats:
         """Steps the rows a (R, state_size) in place through waves; returns y (n, C).

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from beam_rnn.errors import StateError
-from beam_rnn.nn.beam import Search
+from beam_rnn.nn.beam import Hypothesis, Search
 from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.nn.seq2seq import EncoderDecoder
 from beam_rnn.streams import columns
@@ -151,15 +151,11 @@ class Translating(Answering):
         if not len(rows):
             return
         found = self.model.write(a, sources, self.search)
-        vocabulary = self.model.vocabulary
-        answers = []
-        for hypotheses, length in zip(found, lengths.tolist(), strict=True):
-            for rank, (tokens, score, alignment) in enumerate(hypotheses, 1):
-                output: list[Any] = tokens.tolist()
-                if vocabulary is not None:
-                    output = [vocabulary[token] for token in output]
-                places = [] if alignment is None else (alignment + 1).tolist()
-                answers.append(Translated(output, score, rank, places, length))
+        answers = [
+            answer
+            for hypotheses, length in zip(found, lengths.tolist(), strict=True)
+            for answer in translated(hypotheses, length, self.model.vocabulary)
+        ]
         counts = np.array([len(hypotheses) for hypotheses in found])
         said.add(np.repeat(rows, counts), np.repeat(times, counts), answers)
 
@@ -171,3 +167,15 @@ class Translating(Answering):
 
     def join(self, parts: Sequence[list[Translated]]) -> list[Translated]:
         return [answer for part in parts for answer in part]
+
+
+def translated(
+    hypotheses: Sequence[Hypothesis], length: int, vocabulary: Sequence[str] | None
+) -> Iterator[Translated]:
+    """What was written for a source of ``length`` inputs, the best first."""
+    for rank, (tokens, score, alignment) in enumerate(hypotheses, 1):
+        output: list[Any] = tokens.tolist()
+        if vocabulary is not None:
+            output = [vocabulary[token] for token in output]
+        places = [] if alignment is None else (alignment + 1).tolist()
+        yield Translated(output, score, rank, places, length)
