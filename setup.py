@@ -6,8 +6,8 @@ from setuptools import find_packages, setup
 
 README = Path(__file__).parent / "README.md"
 
-# What the command line needs: live coloured lines, commands.
-CLI = ["rich>=13", "typer>=0.12"]
+# What the command line needs: live coloured lines, commands, pages.
+CLI = ["jinja2>=3.1", "rich>=13", "typer>=0.12"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
@@ -22,6 +22,7 @@ DEV = [
     "import-linter>=2.1",
     "librosa>=0.10.1",
     "mypy>=1.13",
+    "playwright>=1.45",
     "pytest>=8.2",
     "pytest-xdist>=3.6",
     "ruff>=0.8",
@@ -36,7 +37,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["beam_rnn", "beam_rnn.*"]),
-    package_data={"beam_rnn": ["py.typed"]},
+    package_data={"beam_rnn": ["py.typed", "report/page.*", "report/parts.html"]},
     install_requires=["apache-beam>=2.77,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
     extras_require={
         "apps": APPS,

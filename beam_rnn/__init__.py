@@ -48,6 +48,7 @@ from beam_rnn.streams.transcribing import Endpoint as Endpoint
 
 if TYPE_CHECKING:
     from beam_rnn.transforms.inference import RnnModelHandler as RnnModelHandler
+    from beam_rnn.transforms.metrics import counts as counts
     from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
     from beam_rnn.transforms.moving import WriteState as WriteState
     from beam_rnn.transforms.streams import Classify as Classify
@@ -76,6 +77,7 @@ _LATER = {
     "Translate": "beam_rnn.transforms.writing",
     "Transcribe": "beam_rnn.transforms.transcribe",
     "WriteState": "beam_rnn.transforms.moving",
+    "counts": "beam_rnn.transforms.metrics",
     "from_arpa": "beam_rnn.weights",
     "from_keras": "beam_rnn.weights",
     "from_npz": "beam_rnn.weights",

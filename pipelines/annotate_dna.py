@@ -4,12 +4,13 @@
 
 Reads FASTA or GenBank, or JSON lines of reads (`stream`, `time`, `text`, perhaps `end`) from a
 file, a growing folder or standard input. Writes bases/*.parquet (a label for each base, with at
-most 300 bases of look-ahead), genes.gff3, track.png and failed.jsonl. With --splice it looks at
-each GT and AG of whole reads instead, and writes sites/*.parquet and sites.gff3.
+most 300 bases of look-ahead), genes.gff3, track.png, index.html and failed.jsonl. With --splice it
+looks at each GT and AG of whole reads instead, and writes sites/*.parquet and sites.gff3.
 """
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +22,12 @@ from apache_beam.transforms.window import TimestampedValue
 
 import beam_rnn as rnn
 from beam_rnn.features import Nucleotides
+from beam_rnn.report import Kind, Piece, Section
 from pipelines import batch, fasta, sinks, sources, splice
 from pipelines.application import MODELS, SAMPLES, Application, Rows, need, told
 from pipelines.events import Failed
 from pipelines.genes import find_genes, gff_lines, write_gff
+from pipelines.pages import Look
 from pipelines.texts import TextOf, as_failed, by_stream, is_last
 
 BASES, GENES, TRACK = "bases", "genes.gff3", "track.png"
@@ -168,6 +171,26 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _section(stream: str, rows: Sequence[Base]) -> Section:
+    """What a page shows of a sequence: its bases, those of a coding strand marked."""
+    pieces = [
+        Piece("".join(base.base for base in own), strand.strip("."))
+        for strand, own in itertools.groupby(rows, key=lambda base: base.label[0])
+    ]
+    coding = sum(len(piece.text) for piece in pieces if piece.kind)
+    return Section(stream, pieces, f"{len(rows):,} bases, {coding:,} coding")
+
+
+LOOK = Look(
+    title="Coding regions of DNA",
+    lead="The strand of each base, told by a recurrent network while the sequence was being read.",
+    kinds=[
+        Kind("+", "coding regions of the strand", "forward"),
+        Kind("-", "of the other strand", "reverse"),
+    ],
+    section=_section,
+    rows="bases",
+)
 APPLICATION = Application(
     name="annotate-dna",
     summary="Find the coding regions of DNA while it is being read.",
@@ -181,12 +204,14 @@ APPLICATION = Application(
     files=(GENES, TRACK),
     check=_check,
     options=_options,
+    look=LOOK,
 )
 SPLICE = dataclasses.replace(
     APPLICATION,
     rows={splice.FOLDER: splice.Site},
     files=(splice.FILE,),
     finish=splice.finish,
+    look=splice.LOOK,
 )
 
 

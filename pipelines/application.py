@@ -12,9 +12,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_rnn as rnn
-from pipelines import job, sinks, sources, topics
+from pipelines import job, pages, serve, sinks, sources, topics
 from pipelines.events import Failed
 from pipelines.kafka import ReadTopic
+from pipelines.pages import Look
+from pipelines.watch import Watch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "models"
@@ -43,6 +45,7 @@ class Application:
       check: raises ``job.Refused`` if the job cannot start.
       options: adds options of its own.
       tell: a line for a row that a person wants to see while the job runs, or None.
+      look: how its page looks, which shows the first of ``rows``; by itself, the rows as lines.
     """
 
     name: str
@@ -58,28 +61,35 @@ class Application:
     check: Callable[[argparse.Namespace], None] = lambda arguments: None
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     tell: Callable[[Any], str | None] = lambda row: None
+    look: Look | None = None
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Runs it; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
         arguments, beam_arguments = self._parser().parse_known_args(argv)
         output = arguments.output
-        writes = (*self.rows, sinks.FAILED_FILES, *self.files)
+        writes = (*self.rows, sinks.FAILED_FILES, *self.files, pages.PAGE)
+        look = self.look or Look(self.name, self.summary)
         try:
             options = job.options_of(beam_arguments, streaming=not arguments.batch)
             self._check(arguments)
             pipeline = beam.Pipeline(options=options)
             rows, failed = (self.batch if arguments.batch else self.live)(pipeline, arguments)
             self._write(rows, failed, arguments, options)
+            command = [self.name, *(sys.argv[2:] if argv is None else argv)]
+            watch = Watch(look, command, options, arguments.serve)
+            watch.see(next(iter(rows.values())), failed)
             if job.is_here(output):
                 job.prepare_output(output, writes, overwrite=arguments.overwrite)
                 for folder in self.rows:
                     Path(output, folder).mkdir()
         except (job.Refused, rnn.RnnError, OSError) as error:
             return job.refuse(self.name, error)
-        aborted = job.run(pipeline, options, told=lambda: print("Ending: Ctrl-C again aborts."))
+        with watch.running():
+            aborted = job.run(pipeline, options, _tell_end, watch.started)
         if job.is_here(output):
             for line in self.finish(arguments, Path(output)):
                 print(line)
+            watch.write(Path(output), self.rows, self.files)
             written = [path for name in writes for path in sorted(Path(output).glob(name))]
             print("Written: " + ", ".join(map(str, written)))
         return 130 if aborted else 0
@@ -142,6 +152,7 @@ class Application:
             action="store_true",
             help="read the input as a Parquet file of events and take each stream as a whole",
         )
+        serve.add_option(parser)
         add("--no-view", dest="view", action="store_false", help="say nothing while it runs")
         self.options(parser)
         return parser
@@ -160,6 +171,10 @@ def as_answer(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> 
     """An answer of ``rnn.Tag`` as a row of the output."""
     stream, answer = tagged
     return sinks.Answer(stream, time.micros, answer.step, str(answer.label), float(answer.score))
+
+
+def _tell_end() -> None:
+    print("Ending: Ctrl-C again aborts.")
 
 
 def _say(row: Any, tell: Callable[[Any], str | None]) -> None:

@@ -19,13 +19,13 @@ import pyarrow as pa
 
 import beam_rnn as rnn
 from beam_rnn.features import WordIds
-from pipelines import batch, sinks
+from pipelines import batch, moods, sinks
 from pipelines.application import MODELS, SAMPLES, Application, Rows, need, told
 from pipelines.events import Event, Failed
 from pipelines.sources import lines_of
 from pipelines.texts import TextOf, as_failed, by_stream, is_last
 
-SENTENCES, RATINGS, PICTURE, PAGE = "sentences", "ratings", "ratings.png", "index.html"
+SENTENCES, RATINGS, PICTURE = "sentences", "ratings", "ratings.png"
 GOOD = "positive"
 _MARKS = ".!?"  # a token of these alone ends a sentence
 _LONGEST = 2_000  # characters of a sentence that are kept
@@ -157,14 +157,11 @@ def _as_rated(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam)
 
 
 def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
-    from pipelines import moods
-
     texts = moods.Moods.of(sinks.read_parts(output / SENTENCES, sinks.schema_of(Said)))
     parts = list(sinks.read_parts(output / RATINGS, sinks.schema_of(Rated)))
     labels = pa.concat_tables(parts).column("label").to_pylist() if parts else []
     good = labels.count(GOOD)
     moods.draw(output / PICTURE, texts)
-    moods.write_page(output / PAGE, texts)
     return [f"{len(labels):,} texts rated, {good:,} {GOOD}, {texts.count:,} sentences"]
 
 
@@ -197,10 +194,11 @@ APPLICATION = Application(
     live=_live,
     batch=_batch,
     finish=_finish,
-    files=(PICTURE, PAGE),
+    files=(PICTURE,),
     check=_check,
     options=_options,
     tell=_tell,
+    look=moods.LOOK,
 )
 
 

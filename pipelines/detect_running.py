@@ -5,7 +5,7 @@
 Reads a video (or the number of a camera), or JSON lines with `stream`, `time` and `joints` (38 x
 3 numbers) from a file, a growing folder or standard input. Each person is a stream. Writes
 answers/*.parquet, runs.jsonl (from when to when, how sure), strip.png, for a video marked.avi,
-and failed.jsonl.
+index.html and failed.jsonl.
 """
 
 import argparse
@@ -20,9 +20,11 @@ import pyarrow as pa
 
 import beam_rnn as rnn
 from beam_rnn.features import Pose, Silhouette
+from beam_rnn.report import Kind, Piece, Section
 from pipelines import batch, sinks, sources
 from pipelines.application import MODELS, SAMPLES, Application, Rows, as_answer, need
 from pipelines.events import Failed, Observed
+from pipelines.pages import Look
 from pipelines.spells import RUNNING, Spell, find_spells
 from pipelines.texts import as_failed, by_stream, is_last
 
@@ -187,6 +189,30 @@ def _run_lines(spells: dict[str, list[Spell]]) -> Iterator[str]:
             yield json.dumps(fields)
 
 
+def _section(stream: str, rows: Sequence[sinks.Answer]) -> Section:
+    """What a page shows of a person: when he ran, and when not."""
+    answers = [(row.time / 1e6, row.label, row.score) for row in rows]
+    spells = find_spells(answers)
+    at, pieces = answers[0][0], []
+    for spell in spells:
+        pieces.append(Piece(f"{at:,.1f} to {spell.start:,.1f} s  "))
+        ran = f"running until {spell.stop:,.1f} s"
+        pieces += [Piece(ran, RUNNING, f"{spell.score:.2f}"), Piece("\n")]
+        at = spell.stop
+    if at < answers[-1][0]:
+        pieces.append(Piece(f"{at:,.1f} to {answers[-1][0]:,.1f} s"))
+    return Section(stream, pieces, f"{len(rows):,} moments")
+
+
+LOOK = Look(
+    title="Who is running?",
+    lead="Told by a recurrent network from each person's motion while it was seen.",
+    kinds=[Kind(RUNNING, "times somebody ran", "running")],
+    section=_section,
+    rows="moments",
+)
+
+
 def _tell(row: sinks.Answer) -> str | None:
     """A line when somebody begins to run or stops, as far as one answer shows it."""
     before = _said.get(row.stream)
@@ -222,6 +248,7 @@ APPLICATION = Application(
     check=_check,
     options=_options,
     tell=_tell,
+    look=LOOK,
 )
 
 

@@ -111,7 +111,12 @@ def check_input(name: str) -> None:
         ) from None
 
 
-def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], None]) -> bool:
+def run(
+    pipeline: beam.Pipeline,
+    options: PipelineOptions,
+    told: Callable[[], None],
+    started: Callable[[Any], None] = lambda result: None,
+) -> bool:
     """Runs the pipeline to its end.
 
     The first Ctrl-C or SIGTERM ends the sources in this process, and the pipeline finishes what
@@ -121,6 +126,7 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], No
       pipeline: not yet run.
       options: those of the pipeline.
       told: called at the first Ctrl-C.
+      started: called with the PipelineResult of a job that has begun elsewhere.
 
     Returns:
       Whether it was aborted.
@@ -131,6 +137,7 @@ def run(pipeline: beam.Pipeline, options: PipelineOptions, told: Callable[[], No
         try:
             result = pipeline.run()  # on a local runner this is all
             if not is_local(options):
+                started(result)
                 waiting = _Waiting(result)
                 while not waiting.over():
                     if sources.stopped() and not is_seen(options):

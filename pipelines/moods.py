@@ -2,22 +2,22 @@
 
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from beam_rnn.report import Kind, Piece, Section, page
+from beam_rnn.report import Kind, Piece, Section
+from pipelines.pages import Look
 
 KINDS = [
     Kind("up", "sentences that lift the rating", "up"),
     Kind("down", "sentences that lower it", "down"),
 ]
 MOVES = 0.4  # of a rating: less is left unmarked
-TEXTS = 200  # on the page
-SENTENCES = 200  # of a text that are shown, the last ones
+SENTENCES = 200  # of a text that are drawn, the last ones
 DRAWN = 8  # texts in the picture
 BEST = 3.5
 
@@ -44,36 +44,37 @@ class Moods:
                 moods.count += 1
         return moods
 
-    def moves(self, stream: str) -> list[tuple[str, float, float]]:
-        """(sentence, rating after it, how much it moved it) of a text."""
-        before, moves = 0.0, []
-        for sentence, rating in self.texts[stream]:
-            moves.append((sentence, rating, rating - before))
-            before = rating
-        return moves
-
 
 def kind_of(move: float) -> str:
     """The class of a sentence that moves the rating so much."""
     return "up" if move >= MOVES else "down" if move <= -MOVES else ""
 
 
-def write_page(path: Path, moods: Moods) -> None:
-    """Writes the page of the texts; a reader never sees half of it."""
-    sections = []
-    for stream in sorted(moods.texts)[:TEXTS]:
-        moves = moods.moves(stream)
-        pieces = [
-            Piece(f"{sentence} ", kind_of(move), f"{rating:+.1f}")
-            for sentence, rating, move in moves
-        ]
-        sections.append(Section(stream, pieces, f"{moves[-1][1]:+.1f} at the end"))
-    lead = "Rated from -3.5 to 3.5 by a recurrent network while the texts were being written."
-    counts = [(f"{len(moods.texts):,}", "texts"), (f"{moods.count:,}", "sentences")]
-    html = page("How people like it", KINDS, sections, lead=lead, figures=counts)
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(html, encoding="utf-8")
-    unfinished.replace(path)
+def moves_of(ratings: Iterable[tuple[str, float]]) -> list[tuple[str, float, float]]:
+    """(sentence, rating after it, how much it moved it), from (sentence, rating)."""
+    before, moves = 0.0, []
+    for sentence, rating in ratings:
+        moves.append((sentence, rating, rating - before))
+        before = rating
+    return moves
+
+
+def section(stream: str, rows: Sequence[Any]) -> Section:
+    """What a page shows of a text: the sentences that move its rating, marked."""
+    moves = moves_of((row.sentence, row.rating) for row in rows)
+    pieces = [
+        Piece(f"{sentence} ", kind_of(move), f"{rating:+.1f}") for sentence, rating, move in moves
+    ]
+    return Section(stream, pieces, f"{moves[-1][1]:+.1f} at the end")
+
+
+LOOK = Look(
+    title="How people like it",
+    lead="Rated from -3.5 to 3.5 by a recurrent network while the texts were being written.",
+    kinds=KINDS,
+    section=section,
+    rows="sentences",
+)
 
 
 def draw(path: Path, moods: Moods) -> None:
@@ -87,7 +88,7 @@ def draw(path: Path, moods: Moods) -> None:
     rows = max(-(-len(chosen) // 2), 1)
     figure, axes = pyplot.subplots(rows, 2, figsize=(15, 0.8 + 3.0 * rows), squeeze=False)
     for axis, stream in zip(axes.flat, chosen, strict=False):
-        _draw_text(axis, stream, moods.moves(stream)[-9:])
+        _draw_text(axis, stream, moves_of(moods.texts[stream])[-9:])
     for axis in list(axes.flat)[len(chosen) :]:
         axis.set_axis_off()
     figure.suptitle(

@@ -1,7 +1,7 @@
 """Splice sites: each GT and AG of a read with the 30 bases on either side, classified."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,11 @@ from apache_beam.pvalue import TaggedOutput
 import beam_rnn as rnn
 from beam_rnn.features import SpliceWindow
 from beam_rnn.features.dna import encode
+from beam_rnn.report import Kind, Piece, Section
 from pipelines import sinks
 from pipelines.events import Event, Failed
 from pipelines.genes import write_gff
+from pipelines.pages import Look
 
 FOLDER, FILE = "sites", "sites.gff3"
 TYPES = {"donor": "five_prime_cis_splice_site", "acceptor": "three_prime_cis_splice_site"}
@@ -75,6 +77,25 @@ def _as_site(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) 
     stream, _, place = classified[0].rpartition("\t")
     answer = classified[1]
     return Site(stream, time.micros, int(place), answer.label, float(answer.score))
+
+
+def _section(stream: str, sites: Sequence[Site]) -> Section:
+    """What a page shows of a read: its sure sites."""
+    sure = [site for site in sites if site.label in TYPES and site.score >= SURE]
+    pieces = []
+    for site in sure:
+        pieces += [Piece(f"{site.place:,} "), Piece(site.label, site.label, f"{site.score:.3f}")]
+        pieces.append(Piece("\n"))
+    return Section(stream, pieces, f"{len(sites):,} places, {len(sure):,} sure sites")
+
+
+LOOK = Look(
+    title="Splice sites",
+    lead=f"Places where the network is surer than {SURE}, by the bases before them.",
+    kinds=[Kind("donor", "donors", "donor"), Kind("acceptor", "acceptors", "acceptor")],
+    section=_section,
+    rows="places",
+)
 
 
 def finish(arguments: argparse.Namespace, output: Path) -> list[str]:

@@ -20,10 +20,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 import beam_rnn as rnn
-from pipelines import batch, job, live, names, sinks, sources, topics
+from pipelines import batch, job, live, names, pages, serve, sinks, sources, topics
 from pipelines.events import Event, Failed
 from pipelines.kafka import ReadTopic, WriteTopic
 from pipelines.texts import as_failed, as_word, by_stream, is_last, tagger_of
+from pipelines.watch import Watch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
@@ -31,8 +32,8 @@ SAMPLE_SPEED = 40.0  # its quarter of an hour in about 20 seconds
 MODEL = REPOSITORY / "models" / "tag_names.safetensors"
 
 TOPIC = "kafka://HOST:PORT/TOPIC"
-WORDS, PAGE = "words", "index.html"
-WRITES = (WORDS, sinks.FAILED_FILES, PAGE)
+WORDS = "words"
+WRITES = (WORDS, sinks.FAILED_FILES, pages.PAGE)
 
 
 def build(
@@ -43,6 +44,7 @@ def build(
     *,
     expire_after: float | None = None,
     answers: WriteTopic | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Adds the live job to a pipeline.
 
@@ -53,6 +55,7 @@ def build(
       options: the pipeline's; they say where it runs.
       expire_after: seconds of event time without a piece after which a text has ended.
       answers: writes the words to a topic as well.
+      watch: shows the words on its live page.
     """
     _, text = tagger_of(model)
     tagged = (
@@ -61,17 +64,22 @@ def build(
         | "Tag" >> rnn.Tag(model, x=text, end=is_last, expire_after=expire_after)
     )
     untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
-    _write(tagged, (events.failed, untagged), output, options, answers)
+    _write(tagged, (events.failed, untagged), output, options, answers, watch)
 
 
 def build_batch(
-    pipeline: beam.Pipeline, path: str, model: str, output: str, options: PipelineOptions
+    pipeline: beam.Pipeline,
+    path: str,
+    model: str,
+    output: str,
+    options: PipelineOptions,
+    watch: Watch | None = None,
 ) -> None:
     """Adds the batch twin: the same answers, to the bit, for a Parquet file of events."""
     tagger_of(model)  # so that a wrong one is refused here, not in a worker
     events = pipeline | "Read" >> batch.ReadEvents(path)
     tagged = events | "Tag" >> batch.TagWhole(model)
-    _write(tagged, (events.failed,), output, options)
+    _write(tagged, (events.failed,), output, options, watch=watch)
 
 
 def _write(
@@ -80,6 +88,7 @@ def _write(
     output: str,
     options: PipelineOptions,
     answers: WriteTopic | None = None,
+    watch: Watch | None = None,
 ) -> None:
     local = job.is_local(options)
     words = tagged | "Words" >> beam.Map(as_word).with_output_types(sinks.Word)
@@ -87,6 +96,8 @@ def _write(
     failed | "WriteFailed" >> sinks.WriteFailed(output, local)
     if answers is not None:
         words | "WriteAnswers" >> topics.WriteWords(answers)
+    if watch is not None:
+        watch.see(words, failed)
     if job.is_seen(options):
         words | "ShowWords" >> beam.Map(live.show_word)
         for number, inputs in enumerate(failed):
@@ -101,8 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = job.options_of(beam_arguments, streaming=not arguments.batch)
         _check(arguments)
         pipeline = beam.Pipeline(options=options)
+        command = ["tag-names", *(sys.argv[2:] if argv is None else argv)]
+        watch = Watch(names.LOOK, command, options, arguments.serve)
         if arguments.batch:
-            build_batch(pipeline, arguments.input, arguments.model, output, options)
+            build_batch(pipeline, arguments.input, arguments.model, output, options, watch)
         else:
             build(
                 pipeline | "Read" >> _source(arguments),
@@ -111,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options,
                 expire_after=arguments.expire_after,
                 answers=_answers(arguments),
+                watch=watch,
             )
         if job.is_here(output):
             job.prepare_output(output, WRITES, overwrite=arguments.overwrite)
@@ -121,13 +135,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(soft_wrap=True, highlight=False)
     aborted = False
     try:
-        with live.shown(console, view=arguments.view and job.is_seen(options)) as board:
-            aborted = job.run(pipeline, options, told=board.end)
+        view = arguments.view and job.is_seen(options)
+        with watch.running(console.print), live.shown(console, view) as board:
+            aborted = job.run(pipeline, options, board.end, watch.started)
     finally:  # what was finished before a failure is shown too
         if job.is_seen(options):
             console.print(board.figures(overall=True))
         if job.is_here(output):
-            _write_page(Path(output))
+            watch.write(Path(output), {WORDS: sinks.Word})
             written = [path for name in WRITES for path in sorted(Path(output).glob(name))]
             console.print("Written: " + ", ".join(map(str, written)))
     return 130 if aborted else 0
@@ -154,15 +169,6 @@ def _answers(arguments: argparse.Namespace) -> WriteTopic | None:
         java=arguments.kafka_java,
         expansion_service=arguments.expansion_service,
     )
-
-
-def _write_page(output: Path) -> None:
-    failed = 0
-    for path in output.glob(sinks.FAILED_FILES):
-        with path.open("rb") as lines:
-            failed += sum(1 for _ in lines)
-    texts = names.Texts.of(sinks.read_parts(output / WORDS))
-    names.write_page(output / PAGE, texts, [(f"{failed:,}", "inputs failed")])
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -237,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="read the input as a Parquet file of events and take each stream as a whole",
     )
+    serve.add_option(parser)
     add("--no-view", dest="view", action="store_false", help="show nothing while it runs")
     return parser
 

@@ -121,7 +121,7 @@ def test_ratings_are_those_of_the_whole_text(
         assert own[-1]["rating"] == row["rating"]
     assert f"{len(texts)} texts rated" in capsys.readouterr().out
     assert (tmp_path / "out" / "ratings.png").stat().st_size > 20_000
-    assert (tmp_path / "out" / "index.html").read_text().count("<article>") == len(texts)
+    assert (tmp_path / "out" / "index.html").read_text().count("<article ") == len(texts)
 
 
 def test_seventy_texts_live_and_in_batch_are_the_same_to_the_bit(

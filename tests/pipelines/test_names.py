@@ -1,13 +1,12 @@
 """Names: which words make one, and what the page says of them."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
 from beam_rnn.report import Piece
 from pipelines import names, sinks
 from pipelines.names import Tagged, begins, kind_of, names_in
+from pipelines.pages import Shown, page_of
 
 
 def words(text: str) -> list[Tagged]:
@@ -82,31 +81,37 @@ def part(rows: list[tuple[str, str, str]]) -> pa.Table:
     return pa.Table.from_pylist(fields, schema=sinks.SCHEMA)
 
 
-def test_the_page_counts_streams_words_and_names(tmp_path: Path) -> None:
-    parts = [
+def shown_of(*parts: pa.Table, **limits: int) -> Shown:
+    shown = Shown(**limits)
+    shown.read(parts, sinks.Word)
+    return shown
+
+
+def test_the_page_counts_streams_words_and_names() -> None:
+    shown = shown_of(
         part([("b", "Anne", "B-PER"), ("a", "Anne", "B-PER"), ("b", "Elliot", "I-PER")]),
         part([("b", "in", "O"), ("b", "Bath", "B-LOC"), ("a", "Anne", "B-PER")]),
-    ]
-    names.write_page(tmp_path / "p.html", names.Texts.of(parts), [("3", "inputs failed")])
-    html = (tmp_path / "p.html").read_text()
-    for number, what in [(2, "streams"), (6, "words"), (3, "people"), (1, "places")]:
-        assert f"<dd>{number}</dd><dt>{what}</dt>" in html
-    assert "<dd>3</dd><dt>inputs failed</dt>" in html
-    assert html.index("<h2>a<span>2 words, 2 names") < html.index("<h2>b<span>4 words, 2 names")
-    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+    )
+    page = page_of(names.LOOK, shown)
+    figures = {what: number for number, what in page.figures}
+    assert figures["streams"] == "2"
+    assert figures["words"] == "6"
+    assert (figures["people"], figures["places"]) == ("3", "1")
+    facts = [(section.title, section.facts) for section in page.sections]
+    assert facts == [("a", "2 words, 2 names"), ("b", "4 words, 2 names")]
+    assert dict(page.frequent)["PER"] == [("Anne", 2), ("Anne Elliot", 1)]
 
 
-def test_a_long_stream_shows_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "WORDS_OF_A_STREAM", 10)
-    texts = names.Texts.of([part([("a", f"w{i}", "O") for i in range(100)])])
-    assert texts.words == 100
-    assert 10 <= len(texts.shown["a"]) <= 20
-    assert texts.shown["a"][-1].token == "w99"
-    assert "the Parquet files have all" in texts.page([])
+def test_a_long_stream_shows_its_last_words() -> None:
+    rows = [("a", f"w{i}", "O") for i in range(100)]
+    for parts in ([part(rows)], [part(rows[:60]), part(rows[60:])]):
+        shown = shown_of(*parts, most_rows=10)
+        assert shown.count == 100
+        assert [word.token for word in shown.rows["a"]] == [f"w{i}" for i in range(90, 100)]
+        assert "the Parquet files have all" in page_of(names.LOOK, shown).lead
 
 
-def test_many_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "STREAMS_ON_PAGE", 2)
-    html = names.Texts.of([part([(s, "x", "O") for s in "abc"])]).page([])
-    assert html.count("<article>") == 2
-    assert "2 of 3 streams" in html
+def test_many_streams() -> None:
+    page = page_of(names.LOOK, shown_of(part([(s, "x", "O") for s in "abc"]), most_streams=2))
+    assert [section.title for section in page.sections] == ["a", "b"]
+    assert "2 of 3 streams" in page.lead

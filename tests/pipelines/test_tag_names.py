@@ -73,7 +73,7 @@ def test_a_file_gives_every_word_of_every_stream_its_label(
     assert failed_of(tmp_path / "out") == []
     assert f"{len(streams)} streams  {len(rows):,} words" in capsys.readouterr().out
     page = (tmp_path / "out" / "index.html").read_text()
-    assert page.count("<article>") == len(streams)
+    assert page.count("<article ") == len(streams)
     assert f"<dd>{len(rows):,}</dd><dt>words</dt>" in page
 
 

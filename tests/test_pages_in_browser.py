@@ -1,0 +1,92 @@
+"""The page in headless Chromium: both colour schemes, desktop and phone, and while it is live."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_rnn.report import Chart, Failure, Kind, Page, Piece, Section, Span, page
+from pipelines.serve import Address, Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium"
+    ),
+]
+
+SHOWN = Page(
+    "Names in live text",
+    [Kind("PER", "people", "person"), Kind("LOC", "places", "place")],
+    [
+        Section("ann", [Piece("Anne", "PER"), Piece(" went to "), Piece("Bath", "LOC")]),
+        Section("bob", [Piece("nothing named")]),
+    ],
+    figures=[("2", "streams")],
+    charts=[Chart("Events a second", [Span(0, 1, 3), Span(1, 2, 5)], "4 mean")],
+    failures=[Failure("bob", "no text", "<script>alert(1)</script>")],
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev is not installed")
+    with playwright.sync_playwright() as started:
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        yield started.chromium.launch(executable_path=CHROMIUM, args=quiet)
+
+
+def opened(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
+    tab = browser.new_page(**options)
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(url)
+    return tab, said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_and_reports_no_errors(
+    browser: Any, tmp_path: Path, scheme: str, width: int
+) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(page(SHOWN))
+    size = {"width": width, "height": 844}
+    tab, said = opened(browser, path.as_uri(), viewport=size, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(246, 246, 243)", "dark": "rgb(18, 19, 20)"}[scheme]
+    assert len(tab.screenshot()) > 10_000
+    assert said == []
+
+
+def test_search_filter_and_readout(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(page(SHOWN))
+    tab, said = opened(browser, path.as_uri())
+    tab.fill("#find", "bath")
+    tab.get_by_text("1 of 2 streams").wait_for()
+    assert tab.locator("article:visible").count() == 1
+    tab.fill("#find", "")
+    tab.select_option("#only", "failed")
+    assert tab.locator("article:visible h2").inner_text() == "bob"
+    tab.hover(".plot")
+    assert " at " in tab.locator(".chart output").inner_text()
+    assert said == []
+
+
+def test_a_live_page_shows_what_comes_and_that_it_ends(browser: Any) -> None:
+    shown = [SHOWN]
+    server = Server(Address("127.0.0.1", 0), lambda: shown[0])
+    with server.running():
+        tab, said = opened(browser, server.url)
+        shown[0] = Page("Names", SHOWN.kinds, [*SHOWN.sections, Section("cy", [Piece("new")])])
+        tab.wait_for_selector("article[data-stream=cy]")
+        server._feed.over.set()
+        tab.locator("#state", has_text="ended").wait_for()
+    assert said == []
