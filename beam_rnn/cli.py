@@ -80,6 +80,16 @@ def inspect(
 
 
 @app.command()
+def doctor() -> None:
+    """Print what is here: versions, BLAS, the layout of the kernels, runners that can start."""
+    from rich.console import Console
+
+    from beam_rnn.doctor import examined
+
+    Console(soft_wrap=True).print(examined())
+
+
+@app.command()
 def reshard(
     source: Annotated[str, typer.Argument(help="The folder that rnn.WriteState wrote.")],
     target: Annotated[str, typer.Argument(help="The folder for the state of the new job.")],

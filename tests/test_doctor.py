@@ -1,0 +1,46 @@
+"""What `beam-rnn doctor` tells of a machine."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beam_rnn import doctor
+from beam_rnn.cli import app
+
+
+def lines() -> dict[str, str]:
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    rows = [line.split("  ", 1) for line in done.output.splitlines()]
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+
+
+def test_it_tells_versions_and_layouts() -> None:
+    told = lines()
+    for package in doctor.PACKAGES:
+        assert told[package] == importlib.metadata.version(package)
+    for H in doctor.WIDTHS:
+        layout, _, rest = told[f"H = {H}"].partition(", ")
+        assert layout in ("stacked", "fixed", "plain")
+        assert rest.startswith("tiles of ")
+    assert told["FnApiRunner"] == "yes"
+
+
+def test_what_is_absent_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "PRISM", tmp_path)
+    monkeypatch.setitem(doctor.EXTRAS, "onnx", ("no-such-package",))
+    told = lines()
+    assert told["Flink"] == "no java on the PATH: install Java 11 or 17"
+    assert told["Prism"].startswith("not found")
+    assert told["onnx"] == "no-such-package absent  (pip install 'beam-rnn[onnx]')"
+
+
+def test_threads_that_are_set_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert lines()["BLAS threads"] == os.environ["OPENBLAS_NUM_THREADS"]
