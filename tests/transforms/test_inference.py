@@ -1,6 +1,5 @@
 """RnnModelHandler in RunInference: the bits of Tag, Classify and Translate, updates, bad input."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from apache_beam.metrics import MetricsFilter
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelMetadata, RunInference
-from apache_beam.ml.inference.utils import WatchFilePattern
 
 import beam_rnn as rnn
 from tests.nn.translators import MODELS
@@ -158,16 +156,3 @@ def test_inference_args_are_checked() -> None:
         rnn.RnnModelHandler(network()).validate_inference_args({"width": 2})
     with pytest.raises(rnn.OptionError, match="width is 0"):
         rnn.RnnModelHandler(MODELS["of the token"]).validate_inference_args({"width": 0})
-
-
-def test_a_watched_folder_names_the_model(tmp_path: Path) -> None:
-    path = str(tmp_path / "later.safetensors")
-    handler = rnn.RnnModelHandler(network(), np.ndarray)
-    rnn.save(network(1), path)
-
-    def watched(p: beam.Pipeline) -> Any:
-        files = p | WatchFilePattern(str(tmp_path / "*"), stop_timestamp=time.time() + 1)
-        return p | beam.Create([[1, 4, 2]]) | RunInference(handler, model_metadata_pcoll=files)
-
-    (result,) = RUNNER.collect(watched)
-    assert result.model_id == path
