@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from packaging.requirements import Requirement
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,14 +19,7 @@ from rich.text import Text
 from beam_rnn.nn.kernels import Product
 
 PACKAGES = ("beam-rnn", "apache-beam", "numpy", "pyarrow", "safetensors")
-EXTRAS = {
-    "cli": ("rich", "typer", "jinja2"),
-    "onnx": ("onnx", "onnxruntime"),
-    "keras": ("keras", "h5py", "jax"),
-    "torch": ("torch",),
-    "audio": ("scipy",),
-    "kafka": ("confluent-kafka",),
-}
+EXTRAS = ("cli", "onnx", "keras", "torch", "audio", "kafka")
 WIDTHS = (32, 64, 128, 256, 512)
 PRISM = Path("~/.apache_beam/cache/prism/bin").expanduser()  # where Beam keeps what it fetched
 
@@ -72,12 +66,24 @@ def _version(package: str) -> str:
 
 
 def _extras() -> Iterator[tuple[str, str]]:
-    for extra, packages in EXTRAS.items():
-        versions = {package: _version(package) for package in packages}
+    needs = _needs()
+    for extra in EXTRAS:
+        own = [
+            need.name for need in needs if need.marker and need.marker.evaluate({"extra": extra})
+        ]
+        versions = {package: _version(package) for package in own}
         said = ", ".join(f"{package} {version}" for package, version in versions.items())
         if "absent" in versions.values():
             said += f"  (pip install 'beam-rnn[{extra}]')"
         yield extra, said
+
+
+def _needs() -> list[Requirement]:
+    """What the installed package asks for; nothing where it is a folder on the path alone."""
+    try:
+        return [Requirement(need) for need in importlib.metadata.requires("beam-rnn") or ()]
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 def _layouts() -> Iterator[tuple[str, str]]:

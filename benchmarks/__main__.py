@@ -59,10 +59,10 @@ def part(name: str, size: str) -> Any:
         ),
         "curves": lambda: curves.run(rounds, quick=quick, tiny=tiny),
         "prism": lambda: curves.prism(1, (1000,), (32,)) if quick or tiny else curves.prism(3),
-        "latency": lambda: latency.run(
-            rounds,
-            *((0.5, ("FnApiRunner",)) if tiny else (2 if quick else 5,)),
-            H=8 if tiny else 64,
+        "latency": lambda: (
+            latency.run(rounds, 0.5, ("FnApiRunner",), H=8)
+            if tiny
+            else latency.run(rounds, 2 if quick else 5)
         ),
         "packing": lambda: packing.run(rounds, 3 if tiny else 300),
         "speech": lambda: speech.run(rounds, *((5, 2, 1) if tiny else ())),

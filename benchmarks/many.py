@@ -168,7 +168,7 @@ def serve(setting: Setting) -> None:
         parts += [(*cut, bool(number) and cut[0] == start) for cut in cuts]
         start = stop
     parts.append((start, start, True))
-    found: dict[str, float] = {"resident_before": _status("VmRSS")}
+    found: dict[str, float] = {"resident_before": status("VmRSS")}
 
     def build(p: beam.Pipeline) -> Any:
         read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
@@ -179,8 +179,8 @@ def serve(setting: Setting) -> None:
 
     _found.append(found)
     harness.fn_api().run(build)
-    found["state"], found["resident"] = state_bytes(), _status("VmRSS")
-    found["peak"] = _status("VmHWM")
+    found["state"], found["resident"] = state_bytes(), status("VmRSS")
+    found["peak"] = status("VmHWM")
     print("memory", json.dumps(found), flush=True)
 
 
@@ -207,7 +207,7 @@ def state_bytes() -> int:
     )
 
 
-def _status(name: str) -> int:
+def status(name: str) -> int:
     """A size that Linux tells of this process, in bytes; 0 elsewhere."""
     path = Path("/proc/self/status")
     if not path.exists():

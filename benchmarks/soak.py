@@ -11,12 +11,10 @@ timers wait for the watermark.
 
 import argparse
 import gc
-import resource
 import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 
 import beam_rnn as rnn
 from benchmarks import words
+from benchmarks.many import status
 from benchmarks.plain import network
 from tests.runners import harness
 from tests.runners.sources import replay
@@ -116,9 +115,8 @@ class Watch(beam.DoFn):
 
 def told() -> str:
     """Where the run is."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     return (
-        f"{answers:>10,} answers, {time.monotonic() - _began:6.0f} s: {pages * 4 // 1024} MB "
+        f"{answers:>10,} answers, {time.monotonic() - _began:6.0f} s: {status('VmRSS') >> 20} MB "
         f"resident, {state_bytes() / 1e6:.1f} MB of state"
     )
 
@@ -176,16 +174,15 @@ def main() -> int:
         tagged | beam.ParDo(Watch(max(1, streams * LENGTH // 20)))
 
     harness.bundle_based().run(build, streaming=True)
-    left = state_bytes()
+    left, bad = state_bytes(), wrong(net)
     print(told())
     print(
         f"{arrived:,} events, {arrived - streams * LENGTH:,} of them duplicates, of {streams:,} "
         f"streams: {answers:,} answers; "
-        f"{wrong(net)} of {len(sampled) * LENGTH:,} sampled answers wrong; "
-        f"{left} bytes of state left; peak memory "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB"
+        f"{bad} of {len(sampled) * LENGTH:,} sampled answers wrong; "
+        f"{left} bytes of state left; peak memory {status('VmHWM') >> 20} MB"
     )
-    return int(answers != streams * LENGTH or left > 0 or wrong(net) > 0)
+    return int(answers != streams * LENGTH or left > 0 or bad > 0)
 
 
 if __name__ == "__main__":

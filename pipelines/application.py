@@ -75,8 +75,7 @@ class Application:
             pipeline = beam.Pipeline(options=options)
             rows, failed = (self.batch if arguments.batch else self.live)(pipeline, arguments)
             self._write(rows, failed, arguments, options)
-            command = [self.name, *(sys.argv[2:] if argv is None else argv)]
-            watch = Watch(look, command, options, arguments.serve)
+            watch = Watch(look, self.name, argv, options, arguments.serve)
             watch.see(next(iter(rows.values())), failed)
             if job.is_here(output):
                 job.prepare_output(output, writes, overwrite=arguments.overwrite)

@@ -9,6 +9,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines import sinks
+
 SHORTEST = 60  # bases of a run that make a gene
 STARTS = {"ATG", "GTG", "TTG"}
 STOPS = {"TAA", "TAG", "TGA"}
@@ -89,6 +91,4 @@ def gff_lines(name: str, genes: Iterable[Gene]) -> Iterator[str]:
 
 def write_gff(path: Path, lines: Iterable[str]) -> None:
     """Writes a GFF3 file; a reader never sees half of it."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text("\n".join(["##gff-version 3", *lines]) + "\n")
-    unfinished.replace(path)
+    sinks.write_text(path, "\n".join(["##gff-version 3", *lines]) + "\n")

@@ -150,6 +150,19 @@ def run(
         return interrupts.aborted
 
 
+@contextmanager
+def beside(work: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """Does ``work`` in a thread while the block runs; the event it gets is set when that ends."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class _Waiting:
     """Waits for a job in a thread, so that the main thread can take signals meanwhile."""
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import job
 from pipelines.events import Failed
 from pipelines.names import KINDS, begins, kind_of
 from pipelines.sinks import Word
@@ -193,16 +194,10 @@ def shown(console: Console, view: bool) -> Iterator[Board]:
         with Live(board, console=console, refresh_per_second=8, screen=False, transient=True):
             yield board
         return
-    over = threading.Event()
 
-    def tell() -> None:
+    def tell(over: threading.Event) -> None:
         while view and not over.wait(PLAIN_SECONDS):
             console.print(board.figures())
 
-    teller = threading.Thread(target=tell, name="figures", daemon=True)
-    teller.start()
-    try:
+    with job.beside(tell, "figures"):
         yield board
-    finally:
-        over.set()
-        teller.join()

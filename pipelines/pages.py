@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_rnn.report import Chart, Failure, Kind, Page, Picture, Piece, Section, Span, page
+from beam_rnn.report import Chart, Failure, Kind, Page, Picture, Piece, Section, Span
 from pipelines import sinks
 from pipelines.events import Failed
 from pipelines.record import Record
@@ -234,10 +234,3 @@ def pictures_in(folder: Path, files: Iterable[str], shows: str) -> list[Picture]
         for path in paths
         if path.suffix == ".png" and path.stat().st_size <= PICTURE_BYTES
     ]
-
-
-def write(path: Path, shown: Page) -> None:
-    """Writes a page; a reader never sees half of it."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(page(shown), encoding="utf-8")
-    unfinished.replace(path)

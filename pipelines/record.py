@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import beam_rnn as rnn
+from pipelines import job
 
 POINTS = 240
 """Samples that are kept; when there are more, every other one goes."""
@@ -72,19 +73,13 @@ class Record:
     @contextmanager
     def running(self) -> Iterator["Record"]:
         """Samples in a thread of its own while the block runs, and once more when it has ended."""
-        over = threading.Event()
 
-        def look() -> None:
+        def look(over: threading.Event) -> None:
             last = False
             while not last:
                 last = over.wait(self._every)
                 with suppress(Exception):  # a job service that is silent now may answer later
                     self.sample()
 
-        thread = threading.Thread(target=look, name="record", daemon=True)
-        thread.start()
-        try:
+        with job.beside(look, "record"):
             yield self
-        finally:
-            over.set()
-            thread.join()

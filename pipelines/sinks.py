@@ -90,6 +90,13 @@ def write_part(folder: Path, rows: list[Any], schema: pa.Schema = SCHEMA) -> Pat
     return unfinished.rename(unfinished.with_suffix(""))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, in UTF-8; a reader never sees half of it."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
 def _table(rows: list[Any], schema: pa.Schema) -> pa.Table:
     columns = [
         pa.array(column, field.type)

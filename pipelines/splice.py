@@ -79,9 +79,13 @@ def _as_site(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) 
     return Site(stream, time.micros, int(place), answer.label, float(answer.score))
 
 
+def _is_sure(label: str, score: float) -> bool:
+    return label in TYPES and score >= SURE
+
+
 def _section(stream: str, sites: Sequence[Site]) -> Section:
     """What a page shows of a read: its sure sites."""
-    sure = [site for site in sites if site.label in TYPES and site.score >= SURE]
+    sure = [site for site in sites if _is_sure(site.label, site.score)]
     pieces = []
     for site in sure:
         pieces += [Piece(f"{site.place:,} "), Piece(site.label, site.label, f"{site.score:.3f}")]
@@ -102,7 +106,7 @@ def finish(arguments: argparse.Namespace, output: Path) -> list[str]:
     """Writes the sure sites as GFF3; says how many there are."""
     parts = list(sinks.read_parts(output / FOLDER, sinks.schema_of(Site)))
     rows = pa.concat_tables(parts).to_pylist() if parts else []
-    sure = [row for row in rows if row["label"] in TYPES and row["score"] >= SURE]
+    sure = [row for row in rows if _is_sure(row["label"], row["score"])]
     lines = []
     for row in sorted(sure, key=lambda row: (row["stream"], row["place"])):
         first = row["place"] + 1 if row["label"] == "donor" else row["place"] - 1  # GT, AG

@@ -112,8 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = job.options_of(beam_arguments, streaming=not arguments.batch)
         _check(arguments)
         pipeline = beam.Pipeline(options=options)
-        command = ["tag-names", *(sys.argv[2:] if argv is None else argv)]
-        watch = Watch(names.LOOK, command, options, arguments.serve)
+        watch = Watch(names.LOOK, "tag-names", argv, options, arguments.serve)
         if arguments.batch:
             build_batch(pipeline, arguments.input, arguments.model, output, options, watch)
         else:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 import beam_rnn as rnn
-from beam_rnn.report import Page, Section
+from beam_rnn.report import Page, Section, page
 from pipelines import job, pages, serve, sinks
 from pipelines.events import Failed
 from pipelines.pages import Look, Shown
@@ -26,7 +27,8 @@ class Watch:
 
     Args:
       look: of its results.
-      command: as it was called, for the page.
+      name: of its command.
+      argv: the arguments of that, or None where they are those of the process.
       options: those of the pipeline.
       address: where a live page is served, or None.
 
@@ -37,7 +39,8 @@ class Watch:
     def __init__(
         self,
         look: Look,
-        command: Sequence[str],
+        name: str,
+        argv: Sequence[str] | None,
         options: PipelineOptions,
         address: serve.Address | None = None,
     ) -> None:
@@ -49,7 +52,7 @@ class Watch:
         cached = dataclasses.replace(look, section=_Cached(look.section))
         self._server = address and serve.Server(address, lambda: self._page(cached))
         self._about = [
-            ("command", shlex.join(command)),
+            ("command", shlex.join([name, *(sys.argv[2:] if argv is None else argv)])),
             ("runner", options.view_as(StandardOptions).runner.rpartition(".")[2]),
             ("Apache Beam", beam.__version__),
             ("begun", f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"),
@@ -94,9 +97,9 @@ class Watch:
         shown.read(sinks.read_parts(folder / name, sinks.schema_of(row)), row)
         shown.read_failed(folder)
         pictures = pages.pictures_in(folder, files, self._look.title)
-        page = pages.page_of(self._look, shown, self._record, pictures, self._about)
-        pages.write(folder / pages.PAGE, page)
-        return page
+        shows = pages.page_of(self._look, shown, self._record, pictures, self._about)
+        sinks.write_text(folder / pages.PAGE, page(shows))
+        return shows
 
     def _page(self, look: Look) -> Page:
         return pages.page_of(look, self._shown, self._record, about=self._about)

@@ -34,7 +34,8 @@ def test_what_is_absent_is_told_with_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor, "PRISM", tmp_path)
-    monkeypatch.setitem(doctor.EXTRAS, "onnx", ("no-such-package",))
+    needs = ['no-such-package>=1; extra == "onnx"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda package: needs)
     told = lines()
     assert told["Flink"] == "no java on the PATH: install Java 11 or 17"
     assert told["Prism"].startswith("not found")

@@ -225,15 +225,14 @@ class Network(Frozen):
         checked = [self.inputs.check(x) for x in sequences]
         if self.causal:
             return unroll_together(self, checked)
-        lengths = np.array([len(x) for x in checked], np.int64)
-        if not lengths.size:
-            return []
-        return self._by_length(checked, lengths, np.argsort(-lengths, kind="stable"))
+        return self._by_length(checked)
 
-    def _by_length(
-        self, sequences: list[NDArray[Any]], lengths: NDArray[Any], order: NDArray[Any]
-    ) -> list[tuple[Floats, Floats]]:
+    def _by_length(self, sequences: list[NDArray[Any]]) -> list[tuple[Floats, Floats]]:
         """Whole sequences: those of one length together."""
+        if not sequences:
+            return []
+        lengths = np.array([len(x) for x in sequences], np.int64)
+        order = np.argsort(-lengths, kind="stable")
         result: list[Any] = [None] * len(sequences)
         for alike in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
             y, a = self.unroll(np.stack([sequences[i] for i in alike]))

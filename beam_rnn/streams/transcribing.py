@@ -196,7 +196,7 @@ class Transcribing(Answering):
         heard = np.flatnonzero(done.step > self.lookahead)
         log_p = self._log_p(self.model.head(done.h[done.place[heard]]))
         frames = iter(self.decoder.frames(log_p))
-        hearing, texts = Hearing(), _Texts()
+        hearing, over, texts = Hearing(), False, _Texts()
         waiting: dict[int, Hearing] = {}
         parts = (
             entries.row, entries.time, entries.until, entries.end, entries.first, done.begins,
@@ -207,14 +207,16 @@ class Transcribing(Answering):
         ):
             if first or begins:
                 hearing = self._hearing(row) if first else Hearing()
+                over = self._over(hearing.heard)
             if step > self.lookahead:
                 frame = step - self.lookahead
                 # A piece that is over is kept until a frame follows: the end may come instead.
-                if self._over(hearing.heard):
+                if over:
                     hearing = Hearing(frame - 1)
                 before = hearing.heard
                 hearing = replace(hearing, heard=self.decoder.hear(before, next(frames)))
-                if not end and self._over(hearing.heard):
+                over = self._over(hearing.heard)
+                if over and not end:
                     if self._said(hearing.heard):
                         texts.add(row, time, self._text(hearing, frame, final=True))
                 elif not end and self._is_told(before, hearing.heard, frame):
