@@ -23,7 +23,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 import beam_rnn as rnn
 from pipelines.kafka import ReadTopic, Topic, WriteTopic
@@ -119,11 +119,13 @@ class Answers:
             {
                 "bootstrap.servers": topic.servers,
                 "group.id": f"answers of {topic.name}",
-                "auto.offset.reset": "earliest",
                 "log_level": 2,
             }
         )
-        self._consumer.subscribe([topic.name])
+        # Not by subscription: a group can lose its coordinator with the broker, and hear nothing.
+        self._consumer.assign(
+            [TopicPartition(topic.name, place, OFFSET_BEGINNING) for place in range(PARTITIONS)]
+        )
 
     def read(self, seconds: float) -> None:
         """Reads for a while."""
