@@ -23,6 +23,8 @@ class Feeding:
       feature: what makes inputs from values.
       wanted: what checks the inputs.
       limits: how much may be remembered.
+      careful: whether inputs are checked value by value, which tells the bad ones; else all at
+        once, in ``entries``, which is faster and raises if one is bad.
       memory: what the feature remembers of each row fed, as it is now.
       closed: rows whose sequence from before these events ended before it got another input,
         and when (microseconds).
@@ -34,6 +36,7 @@ class Feeding:
     feature: Feature
     wanted: Inputs
     limits: Limits
+    careful: bool = True
     memory: dict[int, bytes] = field(default_factory=dict)
     closed: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, int, int, str]] = field(default_factory=list)
@@ -59,8 +62,7 @@ class Feeding:
             if len(memory) > self.limits.memory_bytes:
                 size, most = len(memory), self.limits.memory_bytes
                 raise InputError(f"to be remembered: {size} bytes, memory_bytes is {most}")
-            if pieces:
-                self.wanted.check(np.array([x for _, x in pieces]))
+            self._check(pieces)
         except Exception as error:  # whatever the value made the feature raise
             self.bad.append((source, row, time, why(error)))
             return False
@@ -76,8 +78,7 @@ class Feeding:
         if self.memory[row]:
             try:
                 pieces = self.feature.finish(self.memory[row])
-                if pieces:
-                    self.wanted.check(np.array([x for _, x in pieces]))
+                self._check(pieces)
             except StateError:  # no sequence is to blame
                 raise
             except Exception as error:  # as above
@@ -96,6 +97,10 @@ class Feeding:
             self.empty.append((source, row, time))
         self._began[row] = len(self._row)
 
+    def _check(self, pieces: list[Piece]) -> None:
+        if pieces and self.careful:
+            self.wanted.check(np.array([x for _, x in pieces]))
+
     def _add(self, row: int, time: int, pieces: list[Piece]) -> None:
         for value, x in pieces:
             self._row.append(row)
@@ -106,9 +111,17 @@ class Feeding:
             self._x.append(x)
 
     def entries(self) -> Entries:
-        """The inputs, grouped as the rows were fed."""
+        """The inputs, grouped as the rows were fed.
+
+        Raises:
+          InputError: one is bad or of another kind than the rest, where this is not ``careful``.
+        """
         n = len(self._row)
-        shape = (n, *self.wanted.shape)
+        if self.careful or not n:
+            shape = (n, *self.wanted.shape)
+            x = self.wanted.check(np.array(self._x, None if n else np.int64).reshape(shape))
+        else:
+            x = self.wanted.stack(self._x)
         return Entries(
             np.array(self._row, np.int64),
             np.array(self._time, np.int64),
@@ -116,6 +129,6 @@ class Feeding:
             np.array(self._until, np.int64),
             np.zeros(n, np.bool_),
             np.arange(n),
-            self.wanted.check(np.array(self._x, None if n else np.int64).reshape(shape)),
+            x,
             self._input,
         )

@@ -235,8 +235,8 @@ class Stepper:
             events.end[inside - 1] = True
             events.until[inside - 1] = ended[inside]
         else:
-            feeding = self._fed(events, first, over, ended, said)
-            events, closed, remembered = feeding.entries(), feeding.closed, feeding.memory
+            events, feeding = self._fed(events, first, over, ended, said)
+            closed, remembered = feeding.closed, feeding.memory
         self._close(closed, said)
         self._step(events, said)
         for at, memory in remembered.items():  # of sequences that go on, or have just begun
@@ -333,11 +333,33 @@ class Stepper:
         idle: Flags = (before != NEVER) & (ages >= self.expire_after)
         return idle
 
-    def _fed(self, events: Entries, first: Flags, over: Flags, ended: Ints, said: Said) -> Feeding:
+    def _fed(
+        self, events: Entries, first: Flags, over: Flags, ended: Ints, said: Said
+    ) -> tuple[Entries, Feeding]:
         """Feeds the events to the feature."""
         assert self.feature is not None
+        try:
+            feeding = self._feeding(events, first, over, ended, careful=False)
+            entries = feeding.entries()
+        except InputError:  # a feature is pure: all is fed once more, to find the bad
+            feeding = self._feeding(events, first, over, ended, careful=True)
+            entries = feeding.entries()
         arena = self.arena
-        feeding = Feeding(self.feature, self.answering.inputs, self.limits)
+        if self.answering.needs is not None:
+            reason = f"InputError: an empty {self.answering.needs}: expected at least one input"
+            for source, row, time in feeding.empty:
+                said.leave(said.bad, arena, row, time, reason, events.value(source))
+        for source, row, time, reason in feeding.bad:
+            said.leave(said.bad, arena, row, time, reason, events.value(source))
+        self._unfinished(feeding, said)
+        return entries, feeding
+
+    def _feeding(
+        self, events: Entries, first: Flags, over: Flags, ended: Ints, *, careful: bool
+    ) -> Feeding:
+        assert self.feature is not None
+        arena = self.arena
+        feeding = Feeding(self.feature, self.answering.inputs, self.limits, careful)
         parts = (events.row, events.time, events.end, events.source, first, over, ended)
         for row, time, end, source, begins, anew, when in zip(
             *(part.tolist() for part in parts), strict=True
@@ -348,13 +370,6 @@ class Stepper:
                 feeding.end(row, when)
             if feeding.feed(source, row, time, events.value(source)) and end:
                 feeding.end(row, time, source)
-        if self.answering.needs is not None:
-            reason = f"InputError: an empty {self.answering.needs}: expected at least one input"
-            for source, row, time in feeding.empty:
-                said.leave(said.bad, arena, row, time, reason, events.value(source))
-        for source, row, time, reason in feeding.bad:
-            said.leave(said.bad, arena, row, time, reason, events.value(source))
-        self._unfinished(feeding, said)
         return feeding
 
     def _unfinished(self, feeding: Feeding, said: Said) -> None:
