@@ -294,7 +294,10 @@ def _session(path: str, data: bytes) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors are raised
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        for value in (*session.get_inputs(), *session.get_outputs()):
+            repr((value.name, value.shape))  # raises for a name that is no UTF-8
+        return session
     except Exception as error:  # its exceptions have no common base
         raise WeightsError(f"{path}: expected an ONNX model: {_line(error)}") from error
 

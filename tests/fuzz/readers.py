@@ -25,6 +25,7 @@ from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.state import Block, Tag
 from beam_rnn.streams.transcribing import Hearing
+from beam_rnn.streams.translating import OutputsCodec
 from tests.nn.test_ctc import ARPA
 from tests.streams.steppers import labelling
 from tests.weights import exact
@@ -36,6 +37,7 @@ Reader = Callable[[bytes, Path], Any]
 SHARDS = 32
 NET = exact.words()
 NUMBERS = Codec(bytes.decode, lambda value: b"%d" % value, int)
+OUTPUTS = OutputsCodec(*NUMBERS)
 _NPZ: list[dict[str, Any]] = [
     {"layer": "Embedding", "E": "E"},
     {"layer": "GRU", "W_x": "W_x", "W_a": "W_a", "b": "b"},
@@ -117,6 +119,7 @@ READERS: dict[str, Reader] = {
     "speech": lambda data, path: Hearing.decode(data, 5),
     "slopes": lambda data, path: _finished(data),
     "pending": lambda data, path: NUMBERS.decode_pending(data),
+    "outputs": lambda data, path: OUTPUTS.decode_pending(data),
     "block": lambda data, path: Block.decode(data, _TAG, NET.state_size),
     "log": lambda data, path: _stepped([sound("log")[0], data], _pack()),
     "pack": lambda data, path: _stepped([], _unpacked(data)),
@@ -272,6 +275,10 @@ _SOUND: dict[str, Callable[[], list[bytes]]] = {
     "speech": lambda: [_HEARD.encode(), Hearing().encode()],
     "slopes": lambda: [_CEPSTRA.feed(_TONE[:n])[1] for n in (100, 900)],
     "pending": lambda: [NUMBERS.encode_pending([(5, 1), (6, 22)]), NUMBERS.encode_pending([])],
+    "outputs": lambda: [
+        OUTPUTS.encode_pending([normal(seed, n, 3) for seed, n in enumerate(lengths)])
+        for lengths in ((2, 1), (0,))
+    ],
     "block": _log,
     "log": _log,
     "inspect": lambda: [*_log(), *_native()],

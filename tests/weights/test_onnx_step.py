@@ -220,6 +220,13 @@ def test_broken_files_are_told(tmp_path: Path, data: bytes) -> None:
         from_onnx_step(path, {"s": "s_next"})
 
 
+def test_a_name_of_an_axis_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = cell(tmp_path / "cell.onnx", batch="axis")
+    path.write_bytes(path.read_bytes().replace(b"axis", b"\x80xis"))
+    with pytest.raises(WeightsError, match=r"cell\.onnx: expected an ONNX model: 'utf-8'"):
+        from_onnx_step(path, {"h": "h_next", "count": "count_next"})
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         from_onnx_step(tmp_path / "none.onnx", {"s": "s_next"})
