@@ -18,6 +18,8 @@ TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11", "scikit-learn>=1.4", "sci
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DEV = [
+    "build>=1.2",
+    "google-cloud-dataflow-client>=0.8",  # what a template's metadata are checked against
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "librosa>=0.10.1",
@@ -30,14 +32,19 @@ DEV = [
 
 setup(
     name="beam-rnn",
-    version="0.1.0.dev0",
     description="Recurrent networks over unbounded streams, their state kept in Apache Beam",
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["beam_rnn", "beam_rnn.*"]),
-    package_data={"beam_rnn": ["py.typed", "report/page.*", "report/parts.html"]},
+    # The applications go along, with weights and samples: workers and the command line need them.
+    packages=[*find_packages(include=["beam_rnn*", "pipelines*"]), "pipelines.models"],
+    package_dir={"pipelines.models": "models"},
+    package_data={
+        "beam_rnn": ["py.typed", "report/page.*", "report/parts.html"],
+        "pipelines": ["sample/*", "deploy/*"],
+        "pipelines.models": ["*.safetensors"],
+    },
     install_requires=["apache-beam>=2.77,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
     extras_require={
         "apps": APPS,

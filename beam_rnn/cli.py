@@ -108,17 +108,7 @@ def reshard(
 
 def _run(pipeline: str, arguments: list[str]) -> int:
     # Imported late: the library does not know the pipelines, which are a package beside it.
-    try:
-        module = importlib.import_module(f"pipelines.{pipeline}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("pipelines", f"pipelines.{pipeline}"):
-            raise
-        print(
-            "beam-rnn: there is no folder pipelines here: run it in a clone of the project",
-            file=sys.stderr,
-        )
-        return 2
-    return int(module.main(arguments))
+    return int(importlib.import_module(f"pipelines.{pipeline}").main(arguments))
 
 
 def main() -> None:

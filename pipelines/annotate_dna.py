@@ -24,10 +24,11 @@ import beam_rnn as rnn
 from beam_rnn.features import Nucleotides
 from beam_rnn.report import Kind, Piece, Section
 from pipelines import batch, fasta, sinks, sources, splice
-from pipelines.application import MODELS, SAMPLES, Application, Rows, need, told
+from pipelines.application import Application, Rows, need, told
 from pipelines.events import Failed
 from pipelines.genes import find_genes, gff_lines, write_gff
 from pipelines.pages import Look
+from pipelines.places import MODELS, SAMPLES
 from pipelines.texts import TextOf, as_failed, by_stream, is_last
 
 BASES, GENES, TRACK = "bases", "genes.gff3", "track.png"

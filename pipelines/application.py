@@ -18,10 +18,6 @@ from pipelines.kafka import ReadTopic
 from pipelines.pages import Look
 from pipelines.watch import Watch
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-MODELS = REPOSITORY / "models"
-SAMPLES = REPOSITORY / "pipelines" / "sample"
-
 Rows = tuple[dict[str, beam.PCollection[Any]], tuple[beam.PCollection[Failed], ...]]
 """What a job writes into each of its folders, and the inputs that failed."""
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 import beam_rnn as rnn
 from beam_rnn.cli import PIPELINES
-from pipelines.application import MODELS
+from pipelines.places import MODELS
 
 WEIGHTS = {
     "tag-names": ("tag_names",),

@@ -20,8 +20,9 @@ import pyarrow as pa
 import beam_rnn as rnn
 from beam_rnn.features import WordIds
 from pipelines import batch, moods, sinks
-from pipelines.application import MODELS, SAMPLES, Application, Rows, need, told
+from pipelines.application import Application, Rows, need, told
 from pipelines.events import Event, Failed
+from pipelines.places import MODELS, SAMPLES
 from pipelines.sources import lines_of
 from pipelines.texts import TextOf, as_failed, by_stream, is_last
 

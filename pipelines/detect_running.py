@@ -22,9 +22,10 @@ import beam_rnn as rnn
 from beam_rnn.features import Pose, Silhouette
 from beam_rnn.report import Kind, Piece, Section
 from pipelines import batch, sinks, sources
-from pipelines.application import MODELS, SAMPLES, Application, Rows, as_answer, need
+from pipelines.application import Application, Rows, as_answer, need
 from pipelines.events import Failed, Observed
 from pipelines.pages import Look
+from pipelines.places import MODELS, SAMPLES
 from pipelines.spells import RUNNING, Spell, find_spells
 from pipelines.texts import as_failed, by_stream, is_last
 

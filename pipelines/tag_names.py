@@ -23,13 +23,13 @@ import beam_rnn as rnn
 from pipelines import batch, job, live, names, pages, serve, sinks, sources, topics
 from pipelines.events import Event, Failed
 from pipelines.kafka import ReadTopic, WriteTopic
+from pipelines.places import MODELS, SAMPLES
 from pipelines.texts import as_failed, as_word, by_stream, is_last, tagger_of
 from pipelines.watch import Watch
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE = REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
+SAMPLE = SAMPLES / "texts.jsonl"
 SAMPLE_SPEED = 40.0  # its quarter of an hour in about 20 seconds
-MODEL = REPOSITORY / "models" / "tag_names.safetensors"
+MODEL = MODELS / "tag_names.safetensors"
 
 TOPIC = "kafka://HOST:PORT/TOPIC"
 WORDS = "words"
@@ -106,7 +106,7 @@ def _write(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
-    arguments, beam_arguments = _parser().parse_known_args(argv)
+    arguments, beam_arguments = parser().parse_known_args(argv)
     output = arguments.output
     try:
         options = job.options_of(beam_arguments, streaming=not arguments.batch)
@@ -188,7 +188,8 @@ def _speed(arguments: argparse.Namespace) -> float | None:
     return arguments.speed or None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options of the job."""
     parser = argparse.ArgumentParser(
         prog="tag-names",
         description=(__doc__ or "").partition("\n")[0],

@@ -50,14 +50,6 @@ def test_a_command_hands_on_arguments_and_exit_code() -> None:
 
 
 @pytest.mark.slow
-def test_without_pipelines_it_says_where_they_are(tmp_path: Path) -> None:
-    (tmp_path / "beam_rnn").symlink_to(REPOSITORY / "beam_rnn")
-    done = call("tag-names", where=tmp_path)
-    assert done.returncode == 2
-    assert "run it in a clone of the project" in done.stderr
-
-
-@pytest.mark.slow
 def test_the_library_does_not_import_the_pipelines() -> None:
     code = "import sys, beam_rnn, beam_rnn.cli; assert 'pipelines' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=60)

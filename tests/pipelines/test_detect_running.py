@@ -13,8 +13,8 @@ cv2 = pytest.importorskip("cv2", reason="the extra apps is not installed")
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
 from pipelines import sinks  # noqa: E402
-from pipelines.application import SAMPLES  # noqa: E402
 from pipelines.detect_running import APPLICATION, detector_of, main  # noqa: E402
+from pipelines.places import SAMPLES  # noqa: E402
 
 VIDEO = SAMPLES / "running.avi"
 

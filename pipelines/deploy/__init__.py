@@ -1,0 +1,1 @@
+"""What runs the applications elsewhere: an image for workers, and a Flex Template."""
