@@ -29,10 +29,10 @@ evaluate: $(VENV)/.stamp-train ## every figure again, from weights and data
 	@$(BIN)/python training/evaluate.py
 
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute (JOBS=2)
-	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) --dist loadgroup $(ARGS)
 
 runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
 	@$(BIN)/python -m pytest tests/runners $(ARGS)

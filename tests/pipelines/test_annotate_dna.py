@@ -52,6 +52,7 @@ def test_the_sample_is_many_contigs_that_know_their_genes(records: list[fasta.Re
     assert all(record.known for record in records[:1])
 
 
+@pytest.mark.slow
 def test_live_and_batch_give_the_track_of_unroll_to_the_bit(
     tmp_path: Path, records: list[fasta.Record], capsys: pytest.CaptureFixture[str]
 ) -> None:

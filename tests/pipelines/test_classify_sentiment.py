@@ -124,6 +124,7 @@ def test_ratings_are_those_of_the_whole_text(
     assert (tmp_path / "out" / "index.html").read_text().count("<article ") == len(texts)
 
 
+@pytest.mark.slow
 def test_seventy_texts_live_and_in_batch_are_the_same_to_the_bit(
     tmp_path: Path, small: str, sample: list[dict[str, Any]]
 ) -> None:

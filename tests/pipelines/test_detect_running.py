@@ -42,6 +42,7 @@ def poses() -> list[dict[str, Any]]:
     return [json.loads(line) for line in APPLICATION.sample.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_play_has_two_runs_and_the_others_none_but_the_runner(tmp_path: Path) -> None:
     assert run(output=tmp_path / "out") == 0
     runs = runs_of(tmp_path / "out")
@@ -58,6 +59,7 @@ def test_the_play_has_two_runs_and_the_others_none_but_the_runner(tmp_path: Path
     assert failed_of(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_fifty_streams_live_and_in_batch_are_the_same_to_the_bit(
     tmp_path: Path, poses: list[dict[str, Any]]
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_video(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "strip.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_bad_poses_fail_and_the_others_go_on(tmp_path: Path, poses: list[dict[str, Any]]) -> None:
     own = [p for p in poses if p["stream"] == "running_1"]
     bad: list[Any] = [

@@ -58,6 +58,7 @@ def run(*arguments: str, output: Path, model: str) -> int:
     return main(["--output", str(output), "--model", model, "--no-view", *arguments])
 
 
+@pytest.mark.slow
 def test_a_file_gives_every_word_of_every_stream_its_label(
     tmp_path: Path, model: str, sample: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +102,7 @@ def test_labels_are_those_of_the_whole_text(
     assert sorted(got) == sorted(want)
 
 
+@pytest.mark.slow
 def test_batch_and_stream_give_the_same_rows_to_the_bit(
     tmp_path: Path, model: str, sample: list[dict[str, Any]]
 ) -> None:

@@ -59,6 +59,7 @@ def test_fresh_forgets_the_state() -> None:
     np.testing.assert_allclose(logits[:2], logits[2:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dropout_is_for_training_only() -> None:
     params = random_params(3)
     steps = np.swapaxes(WORDS.rows(["Paris", "saw", "the"])[None], 0, 1)

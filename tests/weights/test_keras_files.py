@@ -217,6 +217,7 @@ def test_weights_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
+@pytest.mark.slow
 def test_every_truncation_and_many_changed_bytes(path: Path, kind: str) -> None:
     """A broken file gives our error, or (a changed weight) a network; nothing else."""
     if kind == "keras":

@@ -214,6 +214,7 @@ def test_foreign_files(path: Path, content: bytes) -> None:
     fails(path, "expected a safetensors file, found")
 
 
+@pytest.mark.slow
 def test_every_truncation_and_every_changed_byte(path: Path) -> None:
     """The tensor bytes are covered by a checksum, so no change of theirs is overlooked."""
     data = path.read_bytes()

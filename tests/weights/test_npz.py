@@ -287,6 +287,7 @@ def test_zip_bomb(path: Path) -> None:
         from_npz(path, [GRU])
 
 
+@pytest.mark.slow
 def test_every_truncation_and_many_changed_bytes(path: Path) -> None:
     """A broken file gives our error, or (a changed weight) a network; nothing else."""
     np.savez_compressed(path, **{key: ARRAYS[key] for key in ("W_x", "W_a", "b")})
