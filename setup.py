@@ -14,6 +14,7 @@ AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
 APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8", "opencv-python-headless>=4.8"})
 KAFKA = ["confluent-kafka>=2.6"]
+YAML = ["apache-beam[yaml]>=2.77,<3"]  # pipelines in YAML, and DataFrames
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11", "scikit-learn>=1.4", "scipy>=1.11"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
@@ -55,9 +56,10 @@ setup(
         "train": TRAIN,
         "audio": AUDIO,
         "kafka": KAFKA,
+        "yaml": YAML,
         "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *TRAIN}),
+        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *YAML, *TRAIN}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from beam_rnn.transforms.metrics import counts as counts
     from beam_rnn.transforms.model import ModelUpdates as ModelUpdates
     from beam_rnn.transforms.moving import WriteState as WriteState
+    from beam_rnn.transforms.rows import OnRows as OnRows
     from beam_rnn.transforms.streams import Classify as Classify
     from beam_rnn.transforms.streams import Pack as Pack
     from beam_rnn.transforms.streams import Tag as Tag
@@ -72,6 +73,7 @@ _LATER = {
     "Generate": "beam_rnn.transforms.writing",
     "ModelUpdates": "beam_rnn.transforms.model",
     "Pack": "beam_rnn.transforms.streams",
+    "OnRows": "beam_rnn.transforms.rows",
     "RnnModelHandler": "beam_rnn.transforms.inference",
     "Tag": "beam_rnn.transforms.streams",
     "Translate": "beam_rnn.transforms.writing",

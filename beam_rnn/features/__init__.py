@@ -13,4 +13,5 @@ from beam_rnn.features.spectra import LogMel as LogMel
 from beam_rnn.features.text import Token as Token
 from beam_rnn.features.text import Tokenizer as Tokenizer
 from beam_rnn.features.text import Words as Words
+from beam_rnn.features.token_ids import TokenIds as TokenIds
 from beam_rnn.features.word_ids import WordIds as WordIds

@@ -69,6 +69,8 @@ def samples_of(value: "Sound | bytes | ArrayLike", rate: int) -> Floats:
 class Rows:
     """Base of the audio features: rows (n, width) of consecutive frames, from an index on."""
 
+    echoes = float
+
     @property
     def width(self) -> int:
         """Numbers of a row: what a network for these rows takes."""

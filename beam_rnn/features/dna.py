@@ -70,6 +70,7 @@ class Nucleotides:
     Raises OptionError if lookahead is no number from 0 to 10,000.
     """
 
+    echoes = str
     columns = (1 + 3 * 65, 1 + 4097, *[40] * 12, *[0] * 192)
     """How many ids each column has; 0 for the counts, which are numbers."""
     width = len(columns)

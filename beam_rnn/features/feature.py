@@ -12,6 +12,7 @@ class Feature(Protocol):
     A feature is pure: the same arguments give the same result. What it remembers between two
     values of a stream is the bytes that it hands back; they start as `b""`, are bounded, and are
     kept beside the hidden state. However a stream is cut into values, the inputs are the same.
+    A feature may tell by ``echoes`` of what type its echoes are, so that rows can have them.
     """
 
     def feed(self, value: Any, memory: bytes) -> tuple[list[tuple[Any, Any]], bytes]:

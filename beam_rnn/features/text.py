@@ -75,6 +75,7 @@ class Words:
     Raises OptionError if the vocabulary does not start so, or has a word twice.
     """
 
+    echoes = Token
     width = 4 + LETTERS
     """Columns of a row."""
 

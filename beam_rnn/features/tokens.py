@@ -59,6 +59,8 @@ class Tokenizer:
     without white space is cut every LONGEST characters; white space beyond LONGEST is dropped.
     """
 
+    echoes = Token
+
     def feed(self, value: str, memory: bytes = b"") -> tuple[list[tuple[Token, Any]], bytes]:
         """Tokens that `value` finishes, as [(token, token.text), ...], and the new memory.
 

@@ -25,6 +25,8 @@ class WordIds:
     Raises OptionError if the vocabulary does not start so, or has a word twice.
     """
 
+    echoes = Token
+
     def __init__(self, vocabulary: Sequence[str]) -> None:
         words = tuple(vocabulary)
         if words[:2] != ("", UNKNOWN):

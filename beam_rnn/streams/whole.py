@@ -32,7 +32,7 @@ class InputsCodec(Codec):
         return columns.encode(
             {
                 "time": np.array([time for time, _, _ in pending], np.int64),
-                "input": [self.encode_value(value) for _, value, _ in pending],
+                "input": self._echoed(value for _, value, _ in pending),
                 "x": np.stack([x for _, _, x in pending]),
             }
         )
@@ -44,7 +44,7 @@ class InputsCodec(Codec):
             raise StateError(f"events of a sequence with the columns {sorted(named)}")
         if len({len(column) for column in named.values()}) != 1:
             raise StateError("events of a sequence with columns of several lengths")
-        values = self._values(named["input"])
+        values = self._echoes(named["input"])
         return list(zip(named["time"].tolist(), values, named["x"], strict=True))
 
 

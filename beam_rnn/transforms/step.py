@@ -17,7 +17,7 @@ from beam_rnn.streams.answering import Answering
 from beam_rnn.streams.answers import Answers
 from beam_rnn.streams.codec import Codec
 from beam_rnn.streams.event import BadEvent
-from beam_rnn.streams.feature import Feature
+from beam_rnn.streams.feature import Feature, flat
 from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
 from beam_rnn.streams.pack import Packed, merge
@@ -35,6 +35,7 @@ _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
 _WAITING_BYTES = 64 << 20
 _HELD = 1 << 20  # sorted events that wait for those of other shards
+_ANY = coders.FastPrimitivesCoder()
 _TOGETHER = 10_000_000  # microseconds in which streams that expire are let go by one timer
 
 
@@ -99,6 +100,8 @@ class Stepping:
     def _with(self, source: Model) -> Stepper:
         model = source.network()
         codec = Codec(self.key_coder.decode, self.value_coder.encode, self.value_coder.decode)
+        if self.feature is not None and not isinstance(self.feature, flat):
+            codec = codec._replace(encode_echo=_ANY.encode, decode_echo=_ANY.decode)
         if self.columnar:  # what waits for its answer is an input, not a value
             dtype, shape = model.inputs.dtype, model.inputs.shape
             codec = codec._replace(

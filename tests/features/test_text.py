@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_rnn.errors import InputError, OptionError
-from beam_rnn.features import Feature, Words
+from beam_rnn.features import Feature, TokenIds, Words
 from beam_rnn.features.text import BUCKETS, LETTERS, SHAPES, UNKNOWN
 
 VOCABULARY = ["", UNKNOWN, "the", "The", "london", "0000-00-00", "'s", "--", '"']
@@ -194,3 +194,15 @@ def test_rows_stay_what_trained_weights_expect() -> None:
         80,
         80,
     ]
+
+
+def test_token_ids_are_places_in_the_vocabulary() -> None:
+    ids = TokenIds(["a", "b", "ch"])
+    assert ids.feed("ba", b"") == ([("b", 1), ("a", 0)], b"")
+    assert ids.feed(["ch", "a"], b"") == ([("ch", 2), ("a", 0)], b"")
+    with pytest.raises(InputError, match="no token 'c'"):
+        ids.feed("abc", b"")
+    with pytest.raises(InputError, match="no token 3"):
+        ids.feed([3], b"")  # type: ignore[list-item]
+    with pytest.raises(OptionError, match="the token 'a' twice"):
+        TokenIds("aba")
