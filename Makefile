@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo evaluate test unit runners-test lint format types imports bench release setup clean
+.PHONY: help run demo evaluate test unit runners-test lint format types imports bench docs release setup clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -53,6 +53,9 @@ imports: $(VENV)/.stamp-dev ## import-linter: imports point one way
 
 bench: $(VENV)/.stamp-bench $(RUNNERS)/.stamp ## ours against peers, about 15 minutes (QUICK=1: 2)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+docs: $(VENV)/.stamp-dev ## the site of the pages and docstrings, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 release: $(VENV)/.stamp-dev ## sdist and wheel in dist/, and the main job from the wheel alone
 	@$(BIN)/python -m tests.release

@@ -18,6 +18,7 @@ YAML = ["apache-beam[yaml]>=2.77,<3"]  # pipelines in YAML, and DataFrames
 TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11", "scikit-learn>=1.4", "scipy>=1.11"]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
+DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 DEV = [
     "build>=1.2",
     "google-cloud-dataflow-client>=0.8",  # what a template's metadata are checked against
@@ -57,9 +58,10 @@ setup(
         "audio": AUDIO,
         "kafka": KAFKA,
         "yaml": YAML,
+        "docs": DOCS,
         "bench": sorted({*BENCH, *CLI, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *YAML, *TRAIN}),
+        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *YAML, *TRAIN, *DOCS}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

@@ -1,9 +1,15 @@
-"""The examples of the pages are run as they stand."""
+"""The examples of the pages are run as they stand, and the site is made of pages and docstrings."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import beam_rnn as rnn
+from beam_rnn import features
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,6 +38,42 @@ def test_examples_run(
             "ann London I-LOC",
             "ann . O",
         }
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = json.loads((ROOT / "docs" / "streams.ipynb").read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    exec(compile("\n".join(code), "streams.ipynb", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+def test_the_site_is_built(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
+    done = subprocess.run(
+        [*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'id="beam_rnn.transforms.streams.Tag"' in (tmp_path / "api" / "index.html").read_text()
+
+
+def test_the_page_of_the_api_has_every_public_name() -> None:
+    said = set(re.findall(r"^::: \S*\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), re.M))
+    public = [name for package in (rnn, features) for name in vars(package) | _later(package)]
+    assert said - {"OverStreams"} == {name for name in public if _ours(name)}
+
+
+def _later(package: object) -> dict[str, object]:
+    return getattr(package, "_LATER", {})
+
+
+def _ours(name: str) -> bool:
+    found = getattr(rnn, name, None) or getattr(features, name, None)
+    module = getattr(found, "__module__", None) or ""
+    return not name.startswith("_") and str(module).startswith("beam_rnn.")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -42,9 +42,7 @@ class RnnModelHandler(ModelHandler[Any, PredictionResult, Any]):
       model: a Network, StepModel or EncoderDecoder, or the path of a saved one.
       answer: what an inference is. ``Tagged`` (default): a list of T of them; ``Classified``: one;
         ``np.ndarray``: y (T, C) float32. An EncoderDecoder gives a list of ``Translated``.
-      min_batch_size, max_batch_size, max_batch_duration_secs, max_batch_weight, element_size_fn,
-        batch_length_fn, batch_bucket_boundaries, large_model, model_copies: as for Beam's own
-        handlers (``ModelHandler``).
+      min_batch_size: and all that follow are as for Beam's own handlers (``ModelHandler``).
 
     Raises:
       OptionError: the model is none, or ``answer`` is nothing that it gives.
