@@ -43,7 +43,7 @@ setup(
     packages=[*find_packages(include=["beam_rnn*", "pipelines*"]), "pipelines.models"],
     package_dir={"pipelines.models": "models"},
     package_data={
-        "beam_rnn": ["py.typed", "report/page.*", "report/parts.html"],
+        "beam_rnn": ["py.typed", "report/page.*", "report/parts.html", "providers.yaml"],
         "pipelines": ["sample/*", "deploy/*"],
         "pipelines.models": ["*.safetensors"],
     },

@@ -12,6 +12,7 @@ import beam_rnn as rnn
 from beam_rnn import features
 
 ROOT = Path(__file__).parent.parent
+LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -74,6 +75,30 @@ def _ours(name: str) -> bool:
     found = getattr(rnn, name, None) or getattr(features, name, None)
     module = getattr(found, "__module__", None) or ""
     return not name.startswith("_") and str(module).startswith("beam_rnn.")
+
+
+@pytest.mark.slow
+def test_pipelines_in_yaml_write_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = pytest.importorskip("apache_beam.yaml.main")
+    page = (ROOT / "docs" / "languages.md").read_text("utf-8")
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    specs = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    assert len(specs) == 2
+    for number, spec in enumerate(specs):
+        file = Path(f"{number}.yaml")
+        file.write_text(spec)
+        main.run([f"--yaml_pipeline_file={file}", f"--runner={LOCAL}"])
+    written = {line for file in Path().glob("*-of-*") for line in file.read_text().splitlines()}
+    (failed,) = Path().glob("failed-*")
+    assert written - set(failed.read_text().splitlines()) == {
+        line
+        for said in re.findall(r"^```json\n(.*?)^```", page, re.M | re.S)
+        for line in said.splitlines()
+    }
+    assert "the field user is null" in failed.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
