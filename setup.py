@@ -21,9 +21,9 @@ BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 DEV = [
     "build>=1.2",
-    "google-cloud-dataflow-client>=0.8",  # what a template's metadata are checked against
     "hypothesis>=6.100",
     "import-linter>=2.1",
+    "jsonschema>=4.18",
     "librosa>=0.10.1",
     "mypy>=1.13",
     "playwright>=1.45",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from apache_beam import DoFn, FlatMap
 from apache_beam.metrics import Metrics
@@ -18,7 +20,8 @@ from beam_rnn.streams.updates import POLICIES
 from beam_rnn.weights import load
 
 _UPDATE = b"\xff\xff model "  # no pack begins with it: so many columns it cannot have
-_networks: dict[Any, Any] = {}
+_networks: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+_latest: deque[Any] = deque(maxlen=2)  # these are kept while nothing uses them, for the next step
 _lock = threading.Lock()
 
 
@@ -113,13 +116,15 @@ class Model:
         """
         key = self.source if isinstance(self.source, str) else _identity(self.source)
         with _lock:
-            if key not in _networks:
+            found = _networks.get(key)
+            if found is None:
                 start = time.monotonic()
                 given = self.source
-                _networks[key] = load(given) if isinstance(given, str) else given
+                found = _networks[key] = load(given) if isinstance(given, str) else given
                 took = int((time.monotonic() - start) * 1000)
                 Metrics.distribution("beam_rnn", "load_model_latency_milli_secs").update(took)
-            found = _networks[key]
+            if all(found is not model for model in _latest):
+                _latest.append(found)
         self._check(found, f"the model {self.source}")
         return found
 

@@ -1,5 +1,7 @@
 """Tag and Classify as transforms: options, bad input, outputs, metrics."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +110,19 @@ def test_a_model_by_its_path_is_loaded_once(tmp_path: Any) -> None:
     with pipeline() as p:
         tagged = p | beam.Create([("a", 3)]) | rnn.Tag(path)
         assert_that(tagged, equal_to([("a", rnn.Tagged(*answers(NET, [3])[0]))]))
+
+
+def test_a_model_that_nothing_uses_is_freed(tmp_path: Any) -> None:
+    paths = [str(tmp_path / f"{number}.safetensors") for number in range(4)]
+    for path in paths:
+        rnn.save(NET, path)
+    used = Model(paths[0]).network()
+    gone = weakref.ref(Model(paths[1]).network())
+    for path in paths[2:]:
+        Model(path).network()
+    gc.collect()
+    assert gone() is None
+    assert Model(paths[0]).network() is used
 
 
 def test_emit_chooses_answers() -> None:
