@@ -92,6 +92,6 @@ $(VENV)/.stamp-bench: setup.py | $(BIN)/python
 	@$(STEP) "packages of the benchmarks" $(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
-$(RUNNERS)/.stamp: tests/runners/install.py $(wildcard tests/runners/*.pom.xml) | $(BIN)/python
+$(RUNNERS)/.stamp: tests/runners/install.py $(wildcard tests/runners/*.pom.xml pipelines/java/pom.xml) | $(BIN)/python
 	@$(BIN)/python tests/runners/install.py
 	@touch $@

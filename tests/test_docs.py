@@ -101,6 +101,12 @@ def test_pipelines_in_yaml_write_what_is_said(
     assert "the field user is null" in failed.read_text()
 
 
+def test_the_step_in_java_is_that_of_the_pipeline() -> None:
+    page = (ROOT / "docs" / "languages.md").read_text("utf-8")
+    (step,) = re.findall(r"^```java\n(.*?)^```", page, re.M | re.S)
+    assert step in (ROOT / "pipelines/java/src/main/java/rnn/Names.java").read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8")):

@@ -67,6 +67,10 @@ class Service:
             if text in self.log.read_text(encoding="utf-8", errors="replace"):
                 return
 
+    def wait(self, seconds: float) -> int:
+        """Waits for the process to end by itself; its exit code."""
+        return self._process.wait(seconds)
+
     def stop(self, seconds: float = 10) -> None:
         """Ends the process: asks, waits, then kills."""
         if self.running():
