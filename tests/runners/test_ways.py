@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 import beam_rnn as rnn
 from beam_rnn.features import Words
-from pipelines import sinks, tag_names
-from pipelines.places import MODELS, SAMPLES
 from tests.runners import harness, install
 from tests.runners.services import Service, free_port, installed, stopped
 
-MODEL = str(MODELS / "tag_names.safetensors")
-NET = rnn.load(MODEL)
+MODEL = str(install.REPOSITORY / "models" / "tag_names.safetensors")
+NET: Any = rnn.load(MODEL)
 WORDS = Words(NET.vocabulary)
 RUNNER = harness.LOCAL["FnApiRunner"]()
-SOURCES = installed(install.REPOSITORY / "pipelines" / "java" / "src" / "main" / "java")
+SOURCES = install.REPOSITORY / "pipelines" / "java" / "src" / "main" / "java"
+SAMPLE = install.REPOSITORY / "pipelines" / "sample" / "texts.jsonl"
 
 # stream -> (token, label, score) of each of its words; scores are float32.
 Answers = dict[str, list[tuple[str, str, np.float32]]]
@@ -36,7 +35,7 @@ Answers = dict[str, list[tuple[str, str, np.float32]]]
 def texts() -> dict[str, str]:
     """Ten texts of the sample, each whole, so that there is no order to be kept."""
     found: dict[str, str] = defaultdict(str)
-    for line in (SAMPLES / "texts.jsonl").read_text("utf-8").splitlines():
+    for line in SAMPLE.read_text("utf-8").splitlines():
         event = json.loads(line)
         found[event["stream"]] += event["text"]
     return dict(sorted(found.items())[:10])
@@ -53,6 +52,11 @@ def in_order(rows: list[dict[str, Any]], stream: str, token: str = "text") -> An
     return dict(answers)
 
 
+def rows_of(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """The rows of Parquet files."""
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
 @pytest.fixture(scope="module")
 def expected() -> Answers:
     """What Tag says in Python."""
@@ -65,7 +69,6 @@ def expected() -> Answers:
 
 def test_the_network_itself(expected: Answers) -> None:
     assert len(expected) == 10
-    assert NET.labels is not None
     for stream, text in TEXTS.items():
         pieces, memory = WORDS.feed(text)
         pieces += WORDS.finish(memory)
@@ -99,8 +102,11 @@ def test_the_command_line(expected: Answers, tmp_path: Path) -> None:
     events = [{"stream": stream, "time": time, "text": text} for stream, text in TEXTS.items()]
     source.write_text("".join(json.dumps(event) + "\n" for event in events))
     out = tmp_path / "out"
-    assert tag_names.main(["--input", str(source), "--output", str(out), "--no-view"]) == 0
-    rows = [row for part in sinks.read_parts(out / "words") for row in part.to_pylist()]
+    command = [sys.executable, "-m", "beam_rnn", "tag-names", "--no-view", "--input", str(source)]
+    subprocess.run(
+        [*command, "--output", str(out)], cwd=install.REPOSITORY, check=True, timeout=120
+    )
+    rows = rows_of((out / "words").glob("*.parquet"))
     assert in_order(rows, "stream", "token") == expected
 
 
@@ -118,11 +124,10 @@ def test_beam_yaml(expected: Answers, tmp_path: Path) -> None:
     providers = [{"include": str(install.REPOSITORY / "beam_rnn" / "providers.yaml")}]
     file = tmp_path / "names.yaml"
     pipeline = {"type": "chain", "transforms": transforms}
-    file.write_text(yaml.safe_dump({"pipeline": pipeline, "providers": providers}))
+    file.write_text(json.dumps({"pipeline": pipeline, "providers": providers}))
     runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
     main.run([f"--yaml_pipeline_file={file}", f"--runner={runner}"])
-    rows = [row for path in tmp_path.glob("words*") for row in pq.read_table(path).to_pylist()]
-    assert in_order(rows, "user") == expected
+    assert in_order(rows_of(tmp_path.glob("words*")), "user") == expected
 
 
 def test_java(expected: Answers, tmp_path: Path, prism: tuple[Service, int]) -> None:
