@@ -221,6 +221,11 @@ class _Interrupts:
 
 
 def refuse(name: str, reason: Any) -> int:
-    """Says in one line why a job does not start; returns its exit code."""
+    """Says in one line why a job does not start; returns its exit code.
+
+    With ``beam-rnn --debug`` it is raised.
+    """
+    if os.environ.get("BEAM_RNN_DEBUG") and isinstance(reason, Exception):
+        raise reason
     print(f"{name}: {' '.join(str(reason).split())}", file=sys.stderr)
     return 2

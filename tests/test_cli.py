@@ -6,20 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from beam_rnn.cli import PIPELINES
+from beam_rnn.cli import PIPELINES, app
 from pipelines import catalogue
 from training import evaluate
 
 REPOSITORY = Path(__file__).parents[1]
 
 
-def call(*arguments: str, where: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: str, where: Path = REPOSITORY, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "beam_rnn", *arguments],
         cwd=where,
         # The library alone, wherever it is called from.
-        env=os.environ | {"PYTHONPATH": str(where), "COLUMNS": "100", "NO_COLOR": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(where), "COLUMNS": "100", "NO_COLOR": "1"}
+        | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -78,3 +83,46 @@ def test_every_application_has_weights_and_figures() -> None:
         for model in models:
             assert catalogue.figures_of(model)
             assert model in evaluate.FIGURES
+
+
+@pytest.mark.slow
+def test_an_error_is_one_line_and_debug_shows_where_it_came_from(tmp_path: Path) -> None:
+    done = call("inspect", str(tmp_path / "nothing"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("beam-rnn: ")
+    shown = call("--debug", "inspect", str(tmp_path / "nothing"))
+    assert shown.returncode == 1
+    assert "Traceback" in shown.stderr
+    assert "beam_rnn.errors.WeightsError" in shown.stderr
+    job = call("--debug", "tag-names", "--input", "no such file")
+    assert "Traceback" in job.stderr
+
+
+def test_every_command_has_help_and_those_with_arguments_examples() -> None:
+    runner = CliRunner(env={"COLUMNS": "100"})
+    for command in app.registered_commands:
+        name = command.name or getattr(command.callback, "__name__", "")
+        if name not in (*PIPELINES, "run", "bench"):  # whose help is their own
+            done = runner.invoke(app, [name, "--help"])
+            assert done.exit_code == 0
+            assert name in ("list", "doctor") or f" beam-rnn {name} " in done.output, name
+    assert " beam-rnn convert model.onnx" in runner.invoke(app, ["--help"]).output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "found"), [("beam-rnn con", {"convert"}), ("beam-rnn run det", {"detect-running"})]
+)
+def test_the_shell_completes(typed: str, found: set[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    completed = call(**words, _BEAM_RNN_COMPLETE="complete_bash").stdout.split()
+    assert set(completed) == found
+
+
+@pytest.mark.slow
+def test_bench_hands_on_its_arguments(tmp_path: Path) -> None:
+    assert "--only PART" in call("bench", "--help").stdout
+    (tmp_path / "beam_rnn").symlink_to(REPOSITORY / "beam_rnn")
+    done = call("bench", where=tmp_path)
+    assert done.returncode == 2
+    assert "run it in a clone of the project" in done.stderr

@@ -24,7 +24,8 @@ _BYTES_PER_SECOND = 10 << 20
 _MEMORY = 128 << 20  # bytes beyond what the process needs for itself; a large file gets more
 _MULTIPLE = 8
 
-COMMAND = [sys.executable, "-P", "-m", __name__]
+# The package imports this module before it is run; runpy warns of that.
+COMMAND = [sys.executable, "-P", "-W", "ignore::RuntimeWarning:runpy", "-m", __name__]
 
 _lock = threading.Lock()
 _process: subprocess.Popen[bytes] | None = None  # waits for the next file
