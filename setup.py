@@ -15,7 +15,16 @@ AUDIO = ["scipy>=1.11"]  # resampling
 APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8", "opencv-python-headless>=4.8"})
 KAFKA = ["confluent-kafka>=2.6"]
 YAML = ["apache-beam[yaml]>=2.77,<3"]  # pipelines in YAML, and DataFrames
-TRAIN = ["jax>=0.4.30", "optax>=0.2.2", "rdata>=0.11", "scikit-learn>=1.4", "scipy>=1.11"]
+TRAIN = [
+    "jax>=0.4.30",
+    "optax>=0.2.2",
+    "pysword>=0.2.8",
+    "rdata>=0.11",
+    "sacrebleu>=2.4",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "sentencepiece>=0.2",
+]
 # Peers, plots, and what tells which BLAS it was.
 BENCH = ["bytewax>=0.21", "matplotlib>=3.8", "threadpoolctl>=3.1"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]

@@ -166,6 +166,7 @@ class Translate(_Plain):
       best: how many are given.
       alpha: the length normalisation.
       longest: most inputs of a source.
+      source: whether answers have the inputs that they are of.
     """
 
     __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
@@ -173,6 +174,7 @@ class Translate(_Plain):
     best: int = 1
     alpha: float = 0.0
     longest: Optional[int] = None  # noqa: UP045
+    source: bool = False
     over: ClassVar[type[OverStreams]] = rnn.Translate
 
 

@@ -14,6 +14,7 @@ from apache_beam.typehints import Tuple
 import beam_rnn as rnn
 from pipelines.events import Event, Failed, Observed, event
 from pipelines.job import Refused
+from pipelines.lines import Translator
 from pipelines.texts import tagger_of, unroll
 
 Load = Callable[[str], tuple[rnn.Network, Any]]
@@ -127,6 +128,60 @@ def _classified(tagged: TimestampedValue) -> TimestampedValue:
     stream, answer = tagged.value
     classified = rnn.Classified(answer.label, answer.score, answer.step)
     return TimestampedValue((stream, classified), tagged.timestamp)
+
+
+class _Write(beam.DoFn):
+    """Translates the lines of a stream, as the live job does it."""
+
+    def __init__(self, model: str, load: Callable[[str], Translator], width: int) -> None:
+        self._model = model
+        self._load = load
+        self._width = width
+
+    def setup(self) -> None:
+        self._translator = self._load(self._model)
+
+    def process(self, item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[Any]:
+        stream, events = item
+        readable: list[Event] = []
+        for _, one in sorted(events, key=lambda pair: (pair[1].time, pair[0])):
+            for given in self._translator.readable(one):
+                if isinstance(given, TaggedOutput):
+                    yield given
+                else:
+                    readable.append(given)
+        for answer in self._translator.answers(readable, self._width):
+            if isinstance(answer, TaggedOutput):
+                yield answer
+            else:
+                yield TimestampedValue((stream, answer[1]), answer[0])
+
+
+class TranslateWhole(beam.PTransform):
+    """Translates the lines of each stream, all at once: by time, ties in the order of the file.
+
+    Takes what ``ReadEvents`` returns and gives what ``rnn.Translate`` gives; its ``failed`` are
+    Failed.
+
+    Args:
+      model: path of the model.
+      load: reads it.
+      width: how many hypotheses are followed at once.
+    """
+
+    def __init__(self, model: str, load: Callable[[str], Translator], width: int) -> None:
+        super().__init__()
+        self._write = _Write(model, load, width)
+
+    def expand(self, events: beam.PCollection[Any]) -> beam.PCollection[tuple[str, Any]]:
+        """Builds the transform."""
+        grouped = events | "Streams" >> beam.GroupByKey()
+        outputs = grouped | "Write" >> beam.ParDo(self._write).with_outputs(FAILED, main="written")
+        written = outputs["written"]
+        written.element_type = Tuple[str, Any]
+        written.failed = outputs[FAILED]
+        written.failed.element_type = Failed
+        return written
 
 
 class TagWhole(beam.PTransform):

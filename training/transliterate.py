@@ -1,10 +1,11 @@
 """indicate (MIT, https://github.com/in-rolls/indicate): Hindi words in Latin letters.
 
-    python training/transliterate.py राजशेखर भारत
+    python training/transliterate.py राजशेखर भारत [--output transliterate.safetensors]
 
 An LSTM of 1,024 units reads the letters of a word, filled up to 47; another one writes, with
 attention that asks with the embedding of the last letter. The weights (60 MB) are read from the
-PyPI package and are not part of this repository; nothing is trained.
+PyPI package and are not part of this repository; nothing is trained. What ``--output`` writes is a
+model for ``translate-text``.
 """
 
 import argparse
@@ -113,10 +114,13 @@ def latin(words: rnn.EncoderDecoder, ids: Iterable[int]) -> list[str]:
 def main() -> None:
     """Prints words in Latin letters."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("words", nargs="+")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--output", help="where the model goes (safetensors)")
     parser.add_argument("--width", type=int, default=1, help="of the beam (1: greedy)")
     options = parser.parse_args()
     hindi = model(fetch())
+    if options.output:
+        rnn.save(hindi, options.output)
     found = hindi.translate([spell(hindi, word) for word in options.words], width=options.width)
     for word, (best, *_) in zip(options.words, found, strict=True):
         print(word, "".join(latin(hindi, best.tokens)), f"{best.score:.3f}")

@@ -192,6 +192,37 @@ class EncoderDecoder(Frozen):
         outputs = [y for y, _ in read] if self.attends else None
         return self.write(np.array([a for _, a in read]), outputs, how)
 
+    def attention(self, source: ArrayLike, tokens: Sequence[int]) -> Floats:
+        """How much of each input of a source is read for each token of what was written.
+
+        Args:
+          source: x (T, ...).
+          tokens: the L ids that were written.
+
+        Returns:
+          (L, T'), rows that sum to 1, of the first attention layer; T' counts the inputs that close
+          a source too.
+
+        Raises:
+          InputError: the source is empty or too long, or an x or a token is wrong.
+          ModelError: the decoder does not attend.
+        """
+        if not self.attends:
+            raise ModelError("the decoder has no attention")
+        x = self.inputs.check(source)
+        self.check_length(len(x))
+        written = self.decoder.inputs.check([self.start, *tokens])[: len(tokens)]
+        ((y, a),) = self.encoder.unroll_many([np.concatenate([x, self.closing(len(x))])])
+        memory, state = Memory.of([y], self.decoder.layers), a[None]
+        for layer in self.bridge:
+            state = layer.apply(state)
+        rows = np.zeros((len(written), len(y)), np.float32)
+        for row, token in zip(rows, written, strict=True):
+            one = np.array([token])
+            _, state, weights = decoder_step(self.decoder, one, state, memory, np.zeros(1, int))
+            row[:] = weights
+        return rows
+
     def check_length(self, length: int) -> None:
         """Raises InputError unless a source may have this length."""
         if not length:
@@ -246,15 +277,16 @@ class _Writing:
                 self.sources = present
             elif len(present) < len(self.sources):
                 owner = np.searchsorted(self.sources, step.owner)
-        y, self.a, reads = decoder_step(
+        y, self.a, weights = decoder_step(
             self.decoder, step.tokens, self.a[step.parents], memory, owner
         )
+        reads = None if weights is None else weights.argmax(axis=1)
         return Said(log_probabilities(self.decoder, y), reads)
 
 
 def decoder_step(
     decoder: Network, x: NDArray[Any], a: Floats, memory: Memory | None, owner: Ints
-) -> tuple[Floats, Floats, Ints | None]:
+) -> tuple[Floats, Floats, Floats | None]:
     """``Network.step`` of rows that may read sources.
 
     Args:
@@ -264,21 +296,21 @@ def decoder_step(
       owner: (n,) the source of each row, ascending.
 
     Returns:
-      y (n, V), the new states (n, S), and the position that the first attention layer read most
-      (n,), or None.
+      y (n, V), the new states (n, S), and with which weights the first attention layer read the
+      positions of the source (n, P), or None.
     """
-    reads: Ints | None = None
+    first: Floats | None = None
     place = 0
 
     def through(layers: Sequence[Any], x: NDArray[Any], h: Floats | None) -> NDArray[Any]:
-        nonlocal place, reads
+        nonlocal place, first
         for layer in layers:
             if isinstance(layer, Attention):
                 assert memory is not None
                 q = x if layer.query == "input" or h is None else h
                 c, weights = memory.read(layer, place, q, owner)
-                if reads is None:
-                    reads = weights.argmax(axis=1)
+                if first is None:
+                    first = weights
                 x = np.concatenate([c, x], axis=1)
             else:
                 x = layer.apply(x)
@@ -299,4 +331,4 @@ def decoder_step(
             place += len(stage.front)
         place += 1
         x, after[:, part] = stage.step_fed(x, before)
-    return through(tail, x, None), after, reads
+    return through(tail, x, None), after, first

@@ -46,6 +46,7 @@ class Translated(NamedTuple):
       alignment: for each token the place of the input that was read most, from 1, those that close
         a source among them; empty without attention.
       steps: how many inputs the sequence had.
+      source: its inputs, names of the encoder's vocabulary or ids; empty unless asked for.
     """
 
     output: Sequence[Any]
@@ -53,6 +54,7 @@ class Translated(NamedTuple):
     rank: int
     alignment: Sequence[int]
     steps: int
+    source: Sequence[Any] = ()
 
 
 class Generated(NamedTuple):

@@ -209,7 +209,13 @@ def _said(transform: OverStreams) -> Fields:
     token = int if names is None else str
     kinds = {Any: token, Sequence[Any]: Sequence[token]}  # type: ignore[valid-type]
     hints = typing.get_type_hints(transform.answer)
-    return {name: kinds.get(kind, kind) for name, kind in hints.items() if name != "input"}
+    said = {name: kinds.get(kind, kind) for name, kind in hints.items() if name != "input"}
+    if "source" in said:
+        del said["source"]
+        if transform.source:
+            read = int if model.encoder.vocabulary is None else str
+            said["source"] = Sequence[read]  # type: ignore[valid-type]
+    return said
 
 
 def _on_field(function: Any, name: str) -> Any:

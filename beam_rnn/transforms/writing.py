@@ -36,7 +36,8 @@ class Translate(OverStreams):
 
     Besides the arguments below: ``width``, how many hypotheses are followed at once (1: greedy);
     ``best``, how many are given; ``alpha``, the length normalisation of Wu et al. (2016);
-    ``longest``, most inputs of a source (default: as the model was trained, or 1,000).
+    ``longest``, most inputs of a source (default: as the model was trained, or 1,000); ``source``,
+    whether answers have the inputs that they are of, where those are ids.
     """
 
     __doc__ = __doc__ + (OverStreams.__doc__ or "").partition("\n")[2]
@@ -44,6 +45,7 @@ class Translate(OverStreams):
     best: int = 1
     alpha: float = 0.0
     longest: int | None = None
+    source: bool = False
 
     kinds: ClassVar[tuple[type, ...]] = (EncoderDecoder,)
     answer: ClassVar[type] = Translated
@@ -54,11 +56,13 @@ class Translate(OverStreams):
         self._longest = self.longest or most or 1000
         if self.longest is not None and not (isinstance(self.longest, int) and self.longest > 0):
             raise OptionError(f"longest is {self.longest!r}, expected a number of inputs from 1")
+        if self.source and model.inputs.shape:
+            raise OptionError("source is for inputs that are ids, the model reads vectors")
         if most is not None and self._longest > most:
             raise OptionError(f"longest is {self.longest}, the model reads at most {most} inputs")
 
     def _answering(self, columnar: bool) -> Callable[[Any, Codec], Answering]:
-        return partial(Translating, search=self._search, longest=self._longest)
+        return partial(Translating, search=self._search, longest=self._longest, source=self.source)
 
 
 @dataclass

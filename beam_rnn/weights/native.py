@@ -8,7 +8,7 @@ Metadata keys (each a text, JSON but for the first two):
   beam_rnn.vocabulary  token of each id, or null
   beam_rnn.lookahead   steps
   beam_rnn.card        what is known of the weights
-Array W_x of the second layer is the tensor "layers.1.W_x".
+Array W_x of the second layer is the tensor "layers.1.W_x", of float32 numbers or of float16.
 
 An EncoderDecoder is two such networks, with the keys beam_rnn.encoder.layers and so on and the
 tensors "encoder.layers.1.W_x", and besides:
@@ -74,21 +74,24 @@ _NUMBERS = {
 _KINDS = {kind.__name__: kind for kind in _ARRAYS}
 
 
-def save(net: nn.Network | nn.EncoderDecoder, path: files.PathLike) -> None:
+def save(net: nn.Network | nn.EncoderDecoder, path: files.PathLike, *, half: bool = False) -> None:
     """Writes the model to a safetensors file: weights, structure, labels, vocabulary, card.
 
     Args:
       net: the network, or the two of an EncoderDecoder.
       path: local, or on any filesystem that Beam knows. Equal networks give equal bytes.
+      half: rounds the weights to float16, so that the file is half as large. They are read as
+        float32: what ``load`` gives is another network, with another fingerprint.
 
     Raises:
-      WeightsError: the file cannot be written, or the card is not JSON.
+      WeightsError: the file cannot be written, the card is not JSON, or a weight is too large for
+        float16.
     """
     name = os.fspath(path)
-    files.write(name, encode(name, net))
+    files.write(name, encode(name, net, half=half))
 
 
-def encode(name: str, net: nn.Network | nn.EncoderDecoder) -> bytes:
+def encode(name: str, net: nn.Network | nn.EncoderDecoder, *, half: bool = False) -> bytes:
     """The bytes that ``save`` writes; ``name`` is for errors."""
     arrays: dict[str, Floats] = {}
     if isinstance(net, nn.EncoderDecoder):
@@ -102,10 +105,10 @@ def encode(name: str, net: nn.Network | nn.EncoderDecoder) -> bytes:
         texts = {_PREFIX + key: json.dumps(v, allow_nan=False) for key, v in content.items()}
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{name}: labels, vocabulary or card are not JSON: {error}") from error
-    blank = tensors.encode(arrays, {})
+    blank = tensors.encode(arrays, {}, half=half)
     texts[_PREFIX + "format"] = FORMAT
     texts[_PREFIX + "sha256"] = _digest(blank)
-    return tensors.encode(arrays, texts)
+    return tensors.encode(arrays, texts, half=half)
 
 
 def _content(net: nn.Network, part: str, arrays: dict[str, Floats]) -> dict[str, Any]:

@@ -21,19 +21,26 @@ _ITEM_BYTES = {
 }  # fmt: skip
 
 
-def encode(arrays: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str]) -> bytes:
-    """Returns a safetensors file; equal arguments give equal bytes.
+def encode(
+    arrays: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str], *, half: bool = False
+) -> bytes:
+    """Returns a safetensors file, of float16 numbers if ``half``; equal arguments, equal bytes.
 
     The library's own writer puts metadata in a random order, which would make two files of one
     model differ.
     """
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     body = bytearray()
+    kind, dtype = ("<f2", "F16") if half else ("<f4", "F32")
     for name in sorted(arrays):
         start = len(body)
-        body += arrays[name].astype("<f4", copy=False).tobytes()
+        with np.errstate(over="ignore"):
+            stored = arrays[name].astype(kind, copy=False)
+        if half and not np.isfinite(stored).all():
+            raise WeightsError(f"tensor {name!r} has values that are too large for float16")
+        body += stored.tobytes()
         shape = list(arrays[name].shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, len(body)]}
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, len(body)]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > _LARGEST_HEADER:

@@ -25,7 +25,7 @@ from beam_rnn.streams.pack import Packed
 from beam_rnn.streams.shard import Shard
 from beam_rnn.streams.state import Block, Tag
 from beam_rnn.streams.transcribing import Hearing
-from beam_rnn.streams.translating import OutputsCodec
+from beam_rnn.streams.translating import OutputsCodec, Read
 from tests.nn.test_ctc import ARPA
 from tests.streams.steppers import labelling
 from tests.weights import exact
@@ -276,8 +276,8 @@ _SOUND: dict[str, Callable[[], list[bytes]]] = {
     "slopes": lambda: [_CEPSTRA.feed(_TONE[:n])[1] for n in (100, 900)],
     "pending": lambda: [NUMBERS.encode_pending([(5, 1), (6, 22)]), NUMBERS.encode_pending([])],
     "outputs": lambda: [
-        OUTPUTS.encode_pending([normal(seed, n, 3) for seed, n in enumerate(lengths)])
-        for lengths in ((2, 1), (0,))
+        OUTPUTS.encode_pending([Read(normal(seed, n, 3), ids) for seed, n in enumerate(lengths)])
+        for lengths, ids in (((2, 1), None), ((0,), None), ((2,), np.array([4, 7])))
     ],
     "block": _log,
     "log": _log,

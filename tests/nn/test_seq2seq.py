@@ -121,6 +121,25 @@ def test_a_wider_beam_finds_no_worse(name: str) -> None:
     assert any(w > g for w, g in zip(wide, greedy, strict=True))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_attention_is_where_the_alignment_is(name: str) -> None:
+    model, source = MODELS[name], [3, 1, 4, 1, 5]
+    ((best, *_),) = model.translate([source], width=3)
+    if not model.attends:
+        with pytest.raises(ModelError, match="no attention"):
+            model.attention(source, best.tokens)
+        return
+    weights = model.attention(source, best.tokens)
+    assert weights.shape == (len(best.tokens), 5 + len(model.closing(5)))
+    assert best.alignment is not None
+    assert weights.argmax(axis=1).tolist() == best.alignment.tolist()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    with pytest.raises(InputError):
+        model.attention([], best.tokens)
+    with pytest.raises(InputError):
+        model.attention(source, [99])
+
+
 def test_fingerprints_tell_models_apart() -> None:
     prints = {model.fingerprint for model in MODELS.values()}
     assert len(prints) == len(MODELS)

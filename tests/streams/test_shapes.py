@@ -99,10 +99,16 @@ OPTIONS: dict[str, Any] = {
 
 
 @settings(max_examples=60)
-@given(name=st.sampled_from(list(MODELS)), width=st.sampled_from([1, 3]), **OPTIONS)
+@given(
+    name=st.sampled_from(list(MODELS)),
+    width=st.sampled_from([1, 3]),
+    source=st.booleans(),
+    **OPTIONS,
+)
 def test_sources_are_translated_as_in_batch(
     name: str,
     width: int,
+    source: bool,
     history: list[Event],
     shards: int,
     seed: int,
@@ -114,7 +120,7 @@ def test_sources_are_translated_as_in_batch(
     how: dict[str, Any] = {"width": width, "best": min(2, width), "alpha": 0.5}
 
     def make() -> Stepper:
-        answering = Translating(model, CODEC, search=Search(**how), longest=longest)
+        answering = Translating(model, CODEC, search=Search(**how), longest=longest, source=source)
         return Stepper(answering, shards, expire_after=expire_after)
 
     def says(stream: str, sequence: list[Event], ended: int) -> list[Timed]:
@@ -128,6 +134,7 @@ def test_sources_are_translated_as_in_batch(
                     rank,
                     [] if alignment is None else (alignment + 1).tolist(),
                     len(sequence),
+                    [event.x for event in sequence] if source else (),
                 ),
             )
             for rank, (tokens, score, alignment) in enumerate(found, 1)

@@ -1,5 +1,6 @@
 """Translate, Generate, and Tag of whole sequences, as transforms: options, bad input, outputs."""
 
+import dataclasses
 from typing import Any
 
 import apache_beam as beam
@@ -52,6 +53,30 @@ def test_a_word_is_a_source(tmp_path: Any) -> None:
         how = {"width": 3, "best": 2, "alpha": 0.6}
         wanted = [(key, answer) for key, word in words for answer in translated(word, **how)]
         assert_that(answers, equal_to(wanted))
+
+
+def test_answers_have_their_source_when_asked() -> None:
+    named = dataclasses.replace(
+        MODEL, encoder=dataclasses.replace(MODEL.encoder, vocabulary=list("abcdefghijk"))
+    )
+    events = [("a", ("b", False)), ("c", ("d", True)), ("a", ("a", True)), ("a", ("c", True))]
+    for model, names in ((MODEL, spelled), (named, list)):
+        with pipeline() as p:
+            answers = (
+                p
+                | beam.Create(events)
+                | rnn.Translate(model, x=lambda v: LETTERS[v[0]], end=lambda v: v[1], source=True)
+                | beam.MapTuple(lambda key, answer: (key, list(answer.source), answer.output))
+            )
+            wanted = [
+                (key, names(word), translated(word)[0].output)
+                for key, word in (("a", "ba"), ("a", "c"), ("c", "d"))
+            ]
+            assert_that(answers, equal_to(wanted))
+    reader = rnn.Network([rnn.RNN(np.eye(8), np.eye(8), np.zeros(8))])
+    of_vectors = dataclasses.replace(MODELS["none"], encoder=reader)
+    with pytest.raises(rnn.OptionError, match="the model reads vectors"):
+        rnn.Translate(of_vectors, source=True)
 
 
 def test_bad_sources_leave_and_the_others_go_on() -> None:

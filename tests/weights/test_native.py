@@ -109,6 +109,33 @@ def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a", "b"]
 
 
+def test_half_precision(tmp_path: Path) -> None:
+    model, path = MODELS["of the token"], tmp_path / "m.safetensors"
+    save(model, path)
+    size = path.stat().st_size
+    save(model, path, half=True)
+    assert path.stat().st_size < 0.7 * size
+    back = load(path)
+    assert isinstance(back, nn.EncoderDecoder)
+    for part in ("encoder", "decoder"):
+        for one, other in zip(getattr(back, part).layers, getattr(model, part).layers, strict=True):
+            for field in dataclasses.fields(one):
+                array = getattr(other, field.name)
+                if isinstance(array, np.ndarray):
+                    rounded = array.astype(np.float16).astype(np.float32)
+                    assert same(getattr(one, field.name), rounded)
+    again = tmp_path / "again.safetensors"
+    save(back, again, half=True)
+    assert again.read_bytes() == path.read_bytes()
+    large = nn.Network(
+        [nn.Embedding(np.full((2, 3), 1e6)), nn.RNN(np.eye(3), np.eye(3), np.zeros(3))]
+    )
+    with pytest.raises(
+        WeightsError, match=r"layers.0.E' has values that are too large for float16"
+    ):
+        save(large, path, half=True)
+
+
 def test_other_tools_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save(NETWORKS["told"], path)

@@ -1,0 +1,121 @@
+"""Verses and their markup, the dictionary, the gradients of the recipe, its export."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax", reason="the training extra is not installed")
+
+import jax.numpy as jnp  # noqa: E402
+
+from beam_rnn.features import Pieces  # noqa: E402
+from training import dictionary, recurrent, verses  # noqa: E402
+from training import translate_text as recipe  # noqa: E402
+
+
+def test_markup_is_read() -> None:
+    marked = (
+        '<title type="x">A head</title><title canonical="true">A <w lemma="strong:H4210">Psalm</w>.'
+        '</title> <l level="1"/> ¶ <w lemma="strong:H3068 strong:H0430">LORD</w>,  <note>1.1 or'
+        " <w>this</w></note>how\n<transChange>are</transChange> they\\ "
+    )
+    side = verses.parse(marked)
+    assert side.text == "A Psalm. LORD, how are they"
+    assert len(side.numbers) == len(side.text)
+    assert side.numbers[2:7] == [("H4210",)] * 5
+    assert side.numbers[9] == ("H3068", "H0430")
+    assert not any(side.numbers[13:])
+    assert verses.parse('<w lemma="strong:H7225">EN el principio</w>').text == "En el principio"
+    assert verses.parse("¡OH Jehová").text == "¡Oh Jehová"
+    assert verses.parse("LORD, how").text == "LORD, how"
+    pieces = Pieces(["▁", "▁LO", "RD", *"A Psalm,.howrethyLORD"])
+    numbers = [own for _, own in verses.coded(side, pieces)]
+    assert [own for own in numbers if own] == [("H4210",)] * 5 + [("H3068", "H0430")] * 2
+
+
+def test_the_dictionary_learns_words() -> None:
+    pairs = [
+        ("the house", "la casa"),
+        ("the book", "el libro"),
+        ("the house, a book", "la casa, un libro"),
+        ("a house", "una casa"),
+        ("a book", "un libro"),
+    ] * 3
+    words = dictionary.learn(pairs)
+    assert (words["house"], words["book"], words[","]) == ("casa", "libro", ",")
+    assert dictionary.translate("house, Zion!", words) == "casa, Zion!"
+    assert dictionary.joined(["¿", "qué", "?", "sí", "."]) == "¿qué? sí."
+
+
+def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "WIDTH", 8)
+    monkeypatch.setattr(recipe, "HIDDEN", 12)
+
+
+def batch() -> recipe.Batch:
+    draw = np.random.default_rng(0)
+
+    def coded(length: int) -> recipe.Coded:
+        ids = np.append(draw.integers(2, 20, length), recipe.STOP).astype(np.int32)
+        numbers = np.append(draw.integers(0, 4, (length, 2)), [[0, 0]], 0).astype(np.int32)
+        return ids, numbers
+
+    pairs = [(coded(a), coded(b)) for a, b in ((5, 7), (3, 2), (8, 9))]
+    return recipe._batch(pairs, 12)
+
+
+def test_the_gradient_is_that_of_the_plain_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against one cell of ``training.recurrent``, whose gradient JAX finds by itself."""
+    draw = np.random.default_rng(1)
+    cell = jax.tree.map(jnp.asarray, recurrent.init_gru(draw, 6, 4))
+    x = jnp.asarray(draw.normal(size=(5, 3, 4)), jnp.float32)
+    start = jnp.asarray(draw.normal(size=(3, 6)), jnp.float32)
+    weights = jnp.asarray(draw.normal(size=(5, 3, 6)), jnp.float32)
+
+    def ours(cell: Any, x: Any, start: Any) -> Any:
+        return (recipe.gru(cell, x, start, jnp.ones((5, 3), bool)) * weights).sum()
+
+    def plain(cell: Any, x: Any, start: Any) -> Any:
+        return (recurrent.gru(cell, x, start)[0] * weights).sum()
+
+    found = jax.grad(ours, (0, 1, 2))(cell, x, start)
+    wanted = jax.grad(plain, (0, 1, 2))(cell, x, start)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, atol=0.05 * float(jnp.abs(other).max()))
+
+
+def test_the_export_writes_what_training_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes(monkeypatch)
+    names = ["<s>", "</s>", *(f"▁{i}" for i in range(18))]
+    params = recipe.initial(np.random.default_rng(2), 20, 20)
+    params = jax.tree.map(lambda value: jnp.asarray(value) * 2, params)
+    given = batch()
+    logits, weights = recipe.forward(params, given, None)
+    model = recipe.model(params, names, names, {})
+    for b in range(3):
+        source = given.source[: given.lengths[b] - 1, b]
+        length = int((given.target[:, b] == recipe.STOP).argmax())
+        target = given.target[:length, b].tolist()
+        found = model.attention(source, target)
+        wanted = np.asarray(weights[:length, b, : given.lengths[b]])
+        np.testing.assert_allclose(found, wanted, atol=0.02)
+        ((best, *_),) = model.translate([source])
+        assert best.tokens[0] == int(np.asarray(logits)[0, b].argmax())
+    # Behind the end of a target nothing counts.
+    changed = given._replace(target=np.where(given.target == 0, 5, given.target))
+    one, other = (recipe.losses(params, own, None, 0.1)[0] for own in (given, changed))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_batches_have_each_verse() -> None:
+    draw = np.random.default_rng(0)
+    pairs = []
+    for i in range(300):
+        ids = np.array([*([2 + i % 18] * int(draw.integers(1, 30))), recipe.STOP], np.int32)
+        numbers = np.zeros((len(ids), 2), np.int32)
+        pairs.append(((ids, numbers), (ids, numbers)))
+    found = list(recipe.batches(pairs, draw))
+    assert sum(b.source.shape[1] for b in found) >= 300
+    assert all((b.source == b.target).all() for b in found)
+    assert {b.source.shape[0] for b in found} == {18, 24, 30}
