@@ -12,7 +12,13 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
-APPS = sorted({*CLI, "biopython>=1.83", "matplotlib>=3.8", "opencv-python-headless>=4.8"})
+READ = [
+    "biopython>=1.83",
+    "matplotlib>=3.8",
+    "opencv-python-headless>=4.8",
+    "soundfile>=0.12",
+]
+APPS = sorted({*CLI, *AUDIO, *READ})
 KAFKA = ["confluent-kafka>=2.6"]
 YAML = ["apache-beam[yaml]>=2.77,<3"]  # pipelines in YAML, and DataFrames
 TRAIN = [

@@ -51,6 +51,7 @@ PIPELINES = {
     "annotate-dna": "Find the coding regions of DNA while it is being read.",
     "classify-sentiment": "Rate reviews and chats while they are being written.",
     "detect-running": "Tell who is running, from when to when, in a video or in poses.",
+    "transcribe-speech": "Write down the digits that are said, while they are spoken.",
 }
 """The commands, each the module of its name in the folder pipelines, and what they do."""
 

@@ -15,6 +15,7 @@ WEIGHTS = {
     "annotate-dna": ("annotate_dna", "splice_sites"),
     "classify-sentiment": ("classify_sentiment",),
     "detect-running": ("detect_running", "detect_running_video"),
+    "transcribe-speech": ("transcribe_speech",),
 }
 """The models of each command, by their names in the folder models."""
 

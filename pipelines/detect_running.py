@@ -27,7 +27,7 @@ from pipelines.events import Failed, Observed
 from pipelines.pages import Look
 from pipelines.places import MODELS, SAMPLES
 from pipelines.spells import RUNNING, Spell, find_spells
-from pipelines.texts import as_failed, by_stream, is_last
+from pipelines.texts import Seen, as_failed, by_stream, is_last
 
 ANSWERS, RUNS, STRIP, MARKED = "answers", "runs.jsonl", "strip.png", "marked.avi"
 POSE_MODEL, VIDEO_MODEL = (
@@ -37,25 +37,6 @@ POSE_MODEL, VIDEO_MODEL = (
 
 Answers = dict[str, list[tuple[float, str, float]]]
 """(seconds, label, score) of each stream, in order."""
-
-
-class Seen:
-    """A feature of observations: what another feature makes of their values."""
-
-    def __init__(self, feature: Any, unpack: Any = None) -> None:
-        self._feature = feature
-        self._unpack = unpack
-
-    def feed(self, value: Observed, memory: bytes) -> tuple[list[tuple[Any, Any]], bytes]:
-        """See ``rnn.Feature``."""
-        if value.value is None:
-            return [], memory
-        seen = value.value if self._unpack is None else self._unpack(value.value)
-        return self._feature.feed(seen, memory)
-
-    def finish(self, memory: bytes) -> list[tuple[Any, Any]]:
-        """See ``rnn.Feature``."""
-        return self._feature.finish(memory)
 
 
 def detector_of(path: str) -> tuple[rnn.Network, Seen]:

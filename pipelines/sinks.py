@@ -30,8 +30,14 @@ from pipelines.events import Failed
 
 
 def schema_of(row: type) -> pa.Schema:
-    """The columns of a NamedTuple of str, int and float; ``time`` is in microseconds since 1970."""
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float32()}
+    """The columns of a NamedTuple; ``time`` is in microseconds since 1970."""
+    kinds = {
+        str: pa.string(),
+        int: pa.int64(),
+        float: pa.float32(),
+        bool: pa.bool_(),
+        list[float]: pa.list_(pa.float32()),
+    }
     return pa.schema(
         [
             pa.field(

@@ -123,7 +123,7 @@ class StandardInput:
 
     def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
         """Reads on; see ``Lines``."""
-        return _standard_input().take()
+        return standard_input().take()
 
 
 def _read(path: str, offset: int, whole: bool) -> list[Line]:
@@ -147,7 +147,8 @@ def _read(path: str, offset: int, whole: bool) -> list[Line]:
 class _Reader:
     """Reads a descriptor in a thread, so that a silent input blocks nobody."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, size: int = 0) -> None:
+        self._size = size
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=5 * LINES_AT_ONCE)
         self._descriptor = descriptor
         self._count = 0
@@ -158,12 +159,20 @@ class _Reader:
         rest = b""
         # Raw reads: a thread inside sys.stdin would hold its lock when the interpreter ends.
         while not _stop.is_set() and (block := os.read(self._descriptor, 1 << 16)):
-            *lines, rest = (rest + block).split(b"\n")
+            lines, rest = self._cut(rest + block)
             for line in lines:
-                self._lines.put(line.rstrip(b"\r"))
+                self._lines.put(line)
         if rest:
             self._lines.put(rest)
         self._lines.put(None)
+
+    def _cut(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """The complete lines, and the rest."""
+        if self._size:
+            whole = len(data) // self._size * self._size
+            return [data[i : i + self._size] for i in range(0, whole, self._size)], data[whole:]
+        *lines, rest = data.split(b"\n")
+        return [line.rstrip(b"\r") for line in lines], rest
 
     def take(self) -> tuple[list[Line], bool]:
         """The lines that have come, and whether the input has ended."""
@@ -184,10 +193,11 @@ class _Reader:
 _reader: _Reader | None = None
 
 
-def _standard_input() -> _Reader:
+def standard_input(size: int = 0) -> _Reader:
+    """The reader of standard input: of its lines, or of pieces of so many bytes."""
     global _reader
     if _reader is None:
-        _reader = _Reader(0)
+        _reader = _Reader(0, size)
     return _reader
 
 

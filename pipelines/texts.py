@@ -10,7 +10,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 import beam_rnn as rnn
 from beam_rnn.features import Words
-from pipelines.events import Event, Failed
+from pipelines.events import Event, Failed, Observed
 from pipelines.sinks import Word
 
 
@@ -39,6 +39,25 @@ class TextOf:
     def feed(self, value: Event, memory: bytes) -> tuple[list[tuple[Any, Any]], bytes]:
         """See ``rnn.Feature``."""
         return self._feature.feed(value.text, memory)
+
+    def finish(self, memory: bytes) -> list[tuple[Any, Any]]:
+        """See ``rnn.Feature``."""
+        return self._feature.finish(memory)
+
+
+class Seen:
+    """A feature of observations: what another feature makes of their values."""
+
+    def __init__(self, feature: Any, unpack: Any = None) -> None:
+        self._feature = feature
+        self._unpack = unpack
+
+    def feed(self, value: Observed, memory: bytes) -> tuple[list[tuple[Any, Any]], bytes]:
+        """See ``rnn.Feature``."""
+        if value.value is None:
+            return [], memory
+        seen = value.value if self._unpack is None else self._unpack(value.value)
+        return self._feature.feed(seen, memory)
 
     def finish(self, memory: bytes) -> list[tuple[Any, Any]]:
         """See ``rnn.Feature``."""

@@ -17,6 +17,8 @@ FIGURES = {
     "detect_running": ["evaluate_running.py", "models/detect_running.safetensors"],
     "detect_running_video": ["evaluate_running.py", "models/detect_running_video.safetensors"],
     "walkers": ["evaluate_running.py", "models/detect_running_video.safetensors", "--walkers"],
+    "transcribe_speech": ["evaluate_speech.py", "models/transcribe_speech.safetensors"],
+    "another voice": ["evaluate_speech.py", "models/transcribe_speech.safetensors", "--other"],
 }
 """The module that gives the figures of each model, and its arguments."""
 

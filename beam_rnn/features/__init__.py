@@ -6,6 +6,8 @@ from beam_rnn.features.deltas import Deltas as Deltas
 from beam_rnn.features.dna import Nucleotides as Nucleotides
 from beam_rnn.features.dna import SpliceWindow as SpliceWindow
 from beam_rnn.features.feature import Feature as Feature
+from beam_rnn.features.pcen import PCEN as PCEN
+from beam_rnn.features.pcen import Stacked as Stacked
 from beam_rnn.features.pieces import Pieces as Pieces
 from beam_rnn.features.pose import Pose as Pose
 from beam_rnn.features.silhouette import Silhouette as Silhouette

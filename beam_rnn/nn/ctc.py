@@ -92,7 +92,8 @@ class CTC(Frozen):
     in float64, of each stream on its own.
 
     Attributes:
-      labels: the text of each class, a character or a piece of a word.
+      labels: the text of each class, a character or a piece of a word; one that begins with a space
+        begins a word.
       blank: the class that stands for no label; default: the one whose text is "".
       width: beginnings that are kept.
       words: the words that a text may have, spelled with the labels and separated by ``space``;
@@ -143,6 +144,15 @@ class CTC(Frozen):
     @cached_property
     def _space(self) -> int:
         return self.labels.index(self.space) if self.space in self.labels else -1
+
+    @cached_property
+    def _begins(self) -> frozenset[int]:
+        """The labels that begin a word wherever they stand."""
+        return frozenset(
+            i
+            for i, text in enumerate(self.labels)
+            if self.space and text.startswith(self.space) and text != self.space
+        )
 
     @cached_property
     def _tree(self) -> dict[int, Any] | None:
@@ -292,10 +302,11 @@ class CTC(Frozen):
         begins = [
             i
             for i, label in enumerate(best.labels)
-            if label != self._space and (not i or best.labels[i - 1] == self._space)
+            if label != self._space
+            and (not i or best.labels[i - 1] == self._space or label in self._begins)
         ]
         text = self._spell(best.labels)
-        if self._space >= 0:
+        if self._space >= 0 or self._begins:
             text = self.space.join(word for word in text.split(self.space) if word)
         return Text(text, score, tuple(best.at[i] for i in begins))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_rnn.errors import InputError, OptionError, StateError
-from beam_rnn.features import MFCC, Deltas, Feature, Frames, LogMel, Sound
+from beam_rnn.features import MFCC, PCEN, Deltas, Feature, Frames, LogMel, Sound, Stacked
 from beam_rnn.features.resample import Resampler
 
 RATE = 8000
@@ -28,6 +28,9 @@ FEATURES = {
     "resampled down": Frames(RATE, 200, 80, source_rate=11025, pad=True),
     "log-mel": LOGMEL,
     "cepstra": MFCC(LOGMEL),
+    "normalised": PCEN(LOGMEL, smooth=0.1),
+    "stacks": Stacked(PCEN(LOGMEL), 3),
+    "stacks of resampled frames": Stacked(Frames(RATE, 200, 80, source_rate=5000), 2),
     "slopes": Deltas(MFCC(LOGMEL), order=1),
     "slopes of slopes": Deltas(MFCC(LogMel(Frames(RATE, 200, 80, 5000, 0.97, True), 23)), 3),
 }
@@ -171,6 +174,11 @@ def test_broken_memory_is_refused(name: str) -> None:
         (lambda: LogMel(FRAMES, bands=200), "has no point of a transform of 256"),
         (lambda: MFCC(LOGMEL, 24), "number is 24"),
         (lambda: Deltas(len), "expected Frames, LogMel or MFCC"),
+        (lambda: PCEN(LOGMEL, smooth=0), "smooth is 0"),
+        (lambda: PCEN(LOGMEL, power=0), "power and eps above 0"),
+        (lambda: PCEN(LogMel(FRAMES, 23, decibels=True)), "expected natural logarithms"),
+        (lambda: Stacked(LOGMEL, 0), "number is 0"),
+        (lambda: Stacked(len, 2), "expected Frames, LogMel, PCEN"),
         (lambda: Deltas(LOGMEL, order=3), "order 3"),
     ],
 )
@@ -231,6 +239,35 @@ def test_cepstra_slopes_and_pre_emphasis_are_those_of_librosa() -> None:
         slopes.append(librosa.feature.delta(slopes[-1], width=7, order=1, mode="nearest"))
     got = whole(Deltas(MFCC(mel), reach=3), samples)
     np.testing.assert_allclose(got, np.concatenate(slopes).T, rtol=0, atol=5e-3)
+
+
+def test_normalised_energies_are_those_of_librosa() -> None:
+    librosa = pytest.importorskip("librosa")
+    samples = sound(1.0)
+    energy = np.exp(whole(LOGMEL, samples).astype(np.float64)).T
+    smooth, eps = 0.04, 1e-3
+    expected = librosa.pcen(
+        energy, b=smooth, gain=0.8, bias=1.5, power=0.4, eps=eps, zi=(1 - smooth) * energy[:, :1]
+    ).T
+    feature = PCEN(LOGMEL, smooth=smooth, gain=0.8, bias=1.5, power=0.4, eps=eps)
+    np.testing.assert_allclose(whole(feature, samples), expected, rtol=1e-4, atol=1e-5)
+    # Loudness goes.
+    soft = whole(PCEN(LOGMEL, gain=1, eps=1e-12), samples / np.float32(32768) / 8)
+    loud = whole(PCEN(LOGMEL, gain=1, eps=1e-12), samples / np.float32(32768))
+    np.testing.assert_allclose(soft, loud, rtol=1e-3, atol=1e-3)
+
+
+def test_stacks_are_rows_side_by_side() -> None:
+    samples = sound(0.2)
+    rows, feature = whole(LOGMEL, samples), Stacked(LOGMEL, 4)
+    assert len(rows) == 18
+    stacks = whole(feature, samples)
+    assert stacks.shape == (5, 4 * 23)
+    assert np.array_equal(stacks[:4].reshape(16, 23), rows[:16])
+    # The last one is filled up with its last row.
+    assert np.array_equal(stacks[4].reshape(4, 23), rows[[16, 17, 17, 17]])
+    assert feature.seconds == 0.04
+    assert [time for time, _ in feature.feed(samples)[0]] == [0.0, 0.04, 0.08, 0.12]
 
 
 def test_a_window_shorter_than_the_transform_is_a_plain_sum() -> None:

@@ -109,6 +109,17 @@ def test_text_and_the_frames_of_its_words() -> None:
         assert text.score < 0
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_labels_that_begin_with_a_space_begin_words(width: int) -> None:
+    labels = ["", " one", " two", "ty"]
+    path = [0, 1, 1, 0, 1, 2, 0, 3, 2]
+    frames = np.full((len(path), 4), -20, np.float32)
+    frames[np.arange(len(path)), path] = 0
+    text = CTC(labels, width=width).text(heard(CTC(labels, width=width), frames))
+    assert text.text == "one one twoty two"
+    assert text.at == (1, 4, 5, 8)
+
+
 def test_words_are_those_of_the_list() -> None:
     decoder = CTC(LETTERS, words=["four", "two", "to", "tool"])
     frames = spoken("tox fouz", LETTERS, {2: ("o", 0.01), 7: ("r", 0.01)})
