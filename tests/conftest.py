@@ -25,15 +25,16 @@ SERVICES = ("prism", "flink", "flink_cluster", "broker")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one service or one file are run by one worker (``--dist loadgroup``)."""
-    from tests.runners.conftest import SERVICES as BEHIND
-
     for item in items:
+        used = set(SERVICES) & set(getattr(item, "fixturenames", ()))
         params = getattr(item, "callspec", None)
-        under_test = params.params.get("runner") if params else None
-        used = {BEHIND[under_test][0]} if under_test in BEHIND else set()
-        used |= set(SERVICES) & set(getattr(item, "fixturenames", ()))
-        group = min(used) if used else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        if params and "runner" in params.params:
+            from tests.runners.conftest import SERVICES as BEHIND  # what it needs may be absent
+
+            used |= {
+                service for name, (service, _) in BEHIND.items() if name == params.params["runner"]
+            }
+        item.add_marker(pytest.mark.xdist_group(min(used) if used else item.path.name))
 
 
 @pytest.fixture(scope="session")
