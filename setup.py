@@ -20,7 +20,8 @@ READ = [
 ]
 APPS = sorted({*CLI, *AUDIO, *READ})
 KAFKA = ["confluent-kafka>=2.6"]
-YAML = ["apache-beam[yaml]>=2.77,<3"]  # pipelines in YAML, and DataFrames
+# Pipelines in YAML, and DataFrames; the last two are those that Beam cannot do without.
+YAML = ["apache-beam[yaml]>=2.77,<3", "docstring-parser>=0.15", "jsonschema>=4"]
 TRAIN = [
     "jax>=0.4.30",
     "optax>=0.2.2",

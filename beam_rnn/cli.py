@@ -73,6 +73,7 @@ def options(
     beam-rnn list
     beam-rnn tag-names --input texts.jsonl --output out
     beam-rnn convert model.onnx model.safetensors
+    beam-rnn simulate model.safetensors --streams 100000 --rate 20000
     beam-rnn --install-completion
     """
     if debug:
@@ -199,6 +200,36 @@ def _listed(given: str | None) -> list[str] | None:
         return None
     path = Path(given)
     return path.read_text("utf-8").splitlines() if path.is_file() else given.split(",")
+
+
+@app.command()
+def simulate(
+    model: Annotated[str, typer.Argument(help="The path of a network.")],
+    streams: Annotated[int, typer.Option(min=1, help="How many streams live at once.")],
+    rate: Annotated[float, typer.Option(min=1e-3, help="Events per second, of all together.")],
+    skew: Annotated[
+        float, typer.Option(min=0, help="Exponent of a Zipf law over the streams; 0: all alike.")
+    ] = 0.0,
+    every: Annotated[float, typer.Option(min=1e-3, help="Seconds from bundle to bundle.")] = 0.5,
+    shards: Annotated[int, typer.Option(min=1, max=1 << 20, help="Parts of the state.")] = 32,
+) -> None:
+    """Tell how many workers, how much state and what latency a job will have.
+
+    What bundles cost is measured on this machine at the call, in about twenty seconds.
+
+    \b
+    beam-rnn simulate model.safetensors --streams 100000 --rate 20000
+    beam-rnn simulate model.safetensors --streams 1000 --rate 5000 --skew 1.1 --every 1
+    """
+    from rich.console import Console
+
+    from beam_rnn.simulation import Job, measured_apart, shown
+
+    job = Job(streams, rate, skew, every, shards)
+    console = Console(stderr=True)
+    with console.status("") as status:
+        costs = measured_apart(model, lambda what: status.update(f"measuring {what}"))
+    Console(soft_wrap=True).print(shown(costs, job))
 
 
 @app.command()

@@ -10,6 +10,7 @@ import pytest
 
 import beam_rnn as rnn
 from beam_rnn import features
+from tests import console
 
 ROOT = Path(__file__).parent.parent
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -99,6 +100,14 @@ def test_pipelines_in_yaml_write_what_is_said(
         for line in said.splitlines()
     }
     assert "the field user is null" in failed.read_text()
+
+
+@pytest.mark.slow
+def test_what_a_model_holds_is_what_inspect_prints() -> None:
+    said = dict(console.blocks(ROOT / "docs" / "commands.md"))
+    assert len(said) == 3
+    (command,) = [command for command in said if "inspect" in command]
+    assert console.printed(command) == said[command]
 
 
 def test_the_step_in_java_is_that_of_the_pipeline() -> None:
