@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ except ImportError:  # pragma: no cover
     sys.exit("The command line needs more packages: pip install 'beam-rnn[cli]'")
 
 __all__ = ["PIPELINES", "app", "main"]
+
+# Beam says on each import that it cannot reach BigQuery, which nobody asked for.
+logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
 
 DEBUG = "BEAM_RNN_DEBUG"  # so that pipelines see it too, and it can be set for good
 

@@ -63,7 +63,7 @@ def test_the_library_does_not_import_the_pipelines() -> None:
 @pytest.mark.slow
 def test_list_shows_every_application_with_its_figures() -> None:
     done = call("list")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     for command in PIPELINES:
         assert command in done.stdout
     assert "f1 86.73" in done.stdout

@@ -96,7 +96,19 @@ def test_run_inference(expected: Answers) -> None:
         ]
 
 
-def test_the_command_line(expected: Answers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", [None, "prism", "flink"])
+def test_the_command_line(
+    expected: Answers, tmp_path: Path, service: str | None, request: pytest.FixtureRequest
+) -> None:
+    """In its own process, and on a job server."""
+    where = []
+    if service is not None:
+        _, port = request.getfixturevalue(service)
+        where = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+        where += ["--environment_type=LOOPBACK"]
+    if service == "flink":
+        where += ["--parallelism=1", "--checkpointing_interval=200"]
+        where += ["--finish_bundle_before_checkpointing", "--shutdown_sources_after_idle_ms=0"]
     source = tmp_path / "texts.jsonl"
     time = "2026-01-02T03:04:05Z"
     events = [{"stream": stream, "time": time, "text": text} for stream, text in TEXTS.items()]
@@ -104,7 +116,7 @@ def test_the_command_line(expected: Answers, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "beam_rnn", "tag-names", "--no-view", "--input", str(source)]
     subprocess.run(
-        [*command, "--output", str(out)], cwd=install.REPOSITORY, check=True, timeout=120
+        [*command, "--output", str(out), *where], cwd=install.REPOSITORY, check=True, timeout=120
     )
     rows = rows_of((out / "words").glob("*.parquet"))
     assert in_order(rows, "stream", "token") == expected
