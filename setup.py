@@ -13,8 +13,10 @@ KERAS = ["h5py>=3.10", "keras>=3.5", "jax>=0.4.30"]
 AUDIO = ["scipy>=1.11"]  # resampling
 # What the applications read and draw.
 READ = [
+    "abcnotes>=0.1,<0.2",
     "biopython>=1.83",
     "matplotlib>=3.8",
+    "mido>=1.3",
     "opencv-python-headless>=4.8",
     "soundfile>=0.12",
 ]
@@ -24,6 +26,7 @@ KAFKA = ["confluent-kafka>=2.6"]
 YAML = ["apache-beam[yaml]>=2.77,<3", "docstring-parser>=0.15", "jsonschema>=4"]
 TRAIN = [
     "jax>=0.4.30",
+    "music21>=9.5",
     "optax>=0.2.2",
     "pysword>=0.2.8",
     "rdata>=0.11",

@@ -56,6 +56,7 @@ PIPELINES = {
     "classify-sentiment": "Rate reviews and chats while they are being written.",
     "detect-running": "Tell who is running, from when to when, in a video or in poses.",
     "transcribe-speech": "Write down the digits that are said, while they are spoken.",
+    "generate-music": "Go on with tunes, or begin new ones, without end.",
 }
 """The commands, each the module of its name in the folder pipelines, and what they do."""
 

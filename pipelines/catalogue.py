@@ -16,6 +16,7 @@ WEIGHTS = {
     "classify-sentiment": ("classify_sentiment",),
     "detect-running": ("detect_running", "detect_running_video"),
     "transcribe-speech": ("transcribe_speech",),
+    "generate-music": ("generate_music",),
 }
 """The models of each command, by their names in the folder models."""
 

@@ -19,6 +19,7 @@ FIGURES = {
     "walkers": ["evaluate_running.py", "models/detect_running_video.safetensors", "--walkers"],
     "transcribe_speech": ["evaluate_speech.py", "models/transcribe_speech.safetensors"],
     "another voice": ["evaluate_speech.py", "models/transcribe_speech.safetensors", "--other"],
+    "generate_music": ["evaluate_music.py", "models/generate_music.safetensors"],
 }
 """The module that gives the figures of each model, and its arguments."""
 

@@ -90,8 +90,6 @@ class Generating(Answering):
       limit: at the end of a sequence at most so many tokens are drawn; 0: only where DRAW says so.
     """
 
-    needs = "prompt"
-
     def __init__(
         self,
         network: Network,
@@ -111,6 +109,7 @@ class Generating(Answering):
             self.inputs = IdsAndDraws(network.inputs.shape, network.inputs.limits)
         self.state_size = network.state_size
         self.speaks_last = limit > 0
+        self.needs = "prompt" if limit else None  # ticks need none
         self.sampling = sampling
         self.seed = seed
         self.stop = stop

@@ -241,3 +241,21 @@ def test_answers_are_rows_for_beam() -> None:
         coder = coders.registry.get_coder(type(row))
         assert isinstance(coder, coders.RowCoder)
         assert coder.decode(coder.encode(row)) == row
+
+
+def test_an_end_without_anything_read_is_nothing_where_ticks_draw() -> None:
+    with pipeline() as p:
+        answers = (
+            p
+            | beam.Create([("a", 0)])
+            | rnn.Generate(
+                WRITER,
+                x=lambda value: None,
+                more=lambda value: 0,
+                start=3,
+                end=lambda value: True,
+                order=rnn.arrival,
+            )
+        )
+        assert_that(answers, equal_to([]), label="good")
+        assert_that(answers.failed, equal_to([]), label="bad")
