@@ -60,10 +60,11 @@ class Drawn(NamedTuple):
 
 
 class Seed(NamedTuple):
-    """A row of the output: a seed as it was read. ``time``: in microseconds since 1970."""
+    """A row of the output: a seed as it was read, and its number of tokens, as Drawn has them."""
 
     stream: str
     time: int
+    step: int
     abc: str
 
 
@@ -186,7 +187,8 @@ def _as_seed(item: tuple[str, Event], seeded: Seeded) -> list[Seed]:
     stream, event = item
     try:
         read = seeded(event)
-        return [Seed(stream, event.time.micros, seed_of(event.text))] if read else []
+        time = event.time.micros
+        return [Seed(stream, time, len(read), seed_of(event.text))] if read else []
     except rnn.InputError:  # Generate reports it
         return []
 

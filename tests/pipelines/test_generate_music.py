@@ -1,5 +1,6 @@
 """Melodies end to end, with a small random network: seeds, ticks, files, the batch twin."""
 
+import argparse
 import json
 import wave
 from pathlib import Path
@@ -229,11 +230,29 @@ def test_a_stream_begins_one_tune_after_the_other(tmp_path: Path, small: str) ->
     assert len(set(lines)) > len(lines) / 2  # they are not the same again and again
 
 
+def test_parts_that_many_workers_wrote_give_the_same_tunes(tmp_path: Path, small: str) -> None:
+    texts = [TUNE, "", "", f"X:2\n{HEAD}", ""]
+    events = [{"stream": "a", "time": i, "text": text} for i, text in enumerate(texts)]
+    source = write(tmp_path / "in.jsonl", events)
+    options = ["--input", source, "--output", str(tmp_path / "out"), "--model", small]
+    assert main([*options, "--no-view"]) == 0
+    before = (tmp_path / "out" / "tunes.abc").read_text()
+    for name in ("drawn", "seeds"):
+        part = tmp_path / "out" / name / "part-00000.parquet"
+        rows = pq.read_table(part)
+        for i in range(len(rows)):  # the last ones first
+            pq.write_table(rows.slice(i, 1), part.with_name(f"part-{9 - i}abc.parquet"))
+        part.unlink()
+    arguments = argparse.Namespace(wav=False)
+    APPLICATION.finish(arguments, tmp_path / "out")
+    assert (tmp_path / "out" / "tunes.abc").read_text() == before != ""
+
+
 def test_rows_become_tunes() -> None:
     def row(time: int, step: int, tokens: int, abc: str) -> Drawn:
         return Drawn("a", time, step, tokens, abc, 0.0, abc.count("]\n"))
 
-    given = [Seed("a", 0, HEAD + "GAB"), Seed("a", 5, HEAD)]
+    given = [Seed("a", 0, 5, HEAD + "GAB"), Seed("a", 5, 2, HEAD)]
     rows = [
         row(0, 10, 4, "d2e|"),
         row(1, 14, 4, "|]\n" + HEAD),
