@@ -1,5 +1,6 @@
 """Spoken digits (FSDD) joined to strings, with gaps and noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,14 @@ def with_noise(sound: Sound, decibels: float, colour: float, draw: np.random.Gen
     return sound + noise(len(sound), colour, draw) * np.float32(power * 10 ** (-decibels / 20))
 
 
+def by_speaker(recordings: list[Recording]) -> list[list[Recording]]:
+    """The recordings of each speaker."""
+    speakers: dict[str, list[Recording]] = {}
+    for one in recordings:
+        speakers.setdefault(one.speaker, []).append(one)
+    return list(speakers.values())
+
+
 def strings_of(
     recordings: list[Recording],
     seed: int,
@@ -96,40 +105,45 @@ def strings_of(
 
 
 def training_string(
-    recordings: dict[str, list[Recording]], seconds: float, draw: np.random.Generator
+    speakers: list[list[Recording]],
+    seconds: float,
+    lead: float,
+    gaps: Sequence[float],
+    draw: np.random.Generator,
 ) -> tuple[NDArray[np.float32], list[int]]:
     """Rows of a string of random digits, changed as other voices, rooms and lines would.
 
     Args:
-      recordings: of each speaker.
+      speakers: the recordings of each, of whom one is taken.
       seconds: the most that it may take.
+      lead: seconds before the first digit, at most.
+      gaps: seconds behind each, at most: one of these.
     """
-    speakers = list(recordings)
-    own = recordings[speakers[draw.integers(len(speakers))]]
+    own = speakers[draw.integers(len(speakers))]
     pace, hop, warp = 0, 80, 1.0  # of no change
     if draw.random() < CHANGED:
         pace = int(draw.integers(-4, 5))
         hop = int(draw.integers(64, 105))
         warp = float(np.exp(draw.uniform(np.log(0.82), np.log(1.14))))
     room = seconds * hop / 80 * draw.uniform(0.3, 1.0)  # as many rows whatever the hop
-    longest = draw.choice([0.1, 0.4, 0.8, 2.5])  # gap
-    parts, gaps, digits = [], [float(draw.uniform(0, max(longest, 0.4)))], []
+    longest = draw.choice(gaps)
+    parts, pauses, said = [], [float(draw.uniform(0, lead))], []
     while True:
         one = own[draw.integers(len(own))]
         own_pace = pace + int(draw.integers(-1, 2)) if pace else 0
         part = changed(played(one, round(1.05**own_pace, 3)), draw)
-        gap = float(draw.uniform(0, longest))
-        if parts and sum(gaps) + gap + sum(map(len, [*parts, part])) / RATE > room:
+        pause = float(draw.uniform(0, longest))
+        if parts and sum(pauses) + pause + sum(map(len, [*parts, part])) / RATE > room:
             break
         parts.append(part)
-        gaps.append(gap)
-        digits.append(one.digit)
-    sound = joined(parts, gaps)
+        pauses.append(pause)
+        said.append(one.digit)
+    sound = joined(parts, pauses)
     if draw.random() < 0.9:
         sound = with_noise(sound, draw.uniform(5, 40), draw.uniform(0, 2), draw)
     sound = sound * np.float32(10 ** (draw.uniform(-25, 10) / 20))
     _, rows, _ = feature_of(RATE, hop, warp).rows(np.clip(sound, -1, 1), b"")
-    return rows[: int(seconds / 0.03)], digits
+    return rows[: int(seconds / 0.03)], said
 
 
 @cache

@@ -78,6 +78,8 @@ def main() -> None:
         return
     recordings = [one for one in digits.read_recordings(options.data) if one.split == options.split]
     tell("of five, 20 dB", digits.strings_of(recordings, seed=0))
+    others = [own for seed in range(10, 15) for own in digits.strings_of(recordings, seed)]
+    tell("the same in five other draws", others)
     for speaker in sorted({one.speaker for one in recordings}):
         own = [one for one in recordings if one.speaker == speaker]
         tell(speaker, digits.strings_of(own, seed=0))

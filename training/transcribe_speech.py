@@ -8,9 +8,10 @@ this speaker's recordings are heard; `--left-out` notes the mean of these on the
 """
 
 import argparse
-import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,28 @@ from training.digits import LABELS, Recording
 from training.evaluate_speech import word_error
 from training.loop import Schedule, fit
 from training.recurrent import Params, dense, dropped, gru, init_dense, init_gru, to_dense, to_gru
+from training.voices import synthetic
 
 HIDDEN, BATCH, SECONDS = 128, 32, 6.0
 DROP = 0.2
 STEPS, MOST = int(SECONDS / 0.03), 32
 EPOCH = 100  # updates
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training."""
+
+    epochs: int
+    rate: float
+    lead: float = 0.3  # seconds before the first digit, at most
+    gaps: tuple[float, ...] = (0.1, 0.4, 0.8)  # seconds behind each digit, at most: one of these
+    synthetic: float = 0.0  # share of the strings by voices that are none
+
+
+FIRST = Stage(24, 3e-3)
+# Long silence, and voices unlike those of the recordings.
+SECOND = Stage(10, 1e-3, 2.0, (0.1, 0.4, 0.8, 2.5), 0.3)
 
 
 def main() -> None:
@@ -54,7 +72,8 @@ def main() -> None:
         if options.output:
             rnn.save(network, f"{options.output}.part")
 
-    network = learn(train, options.epochs, options.seed, tell)
+    stages = [replace(FIRST, epochs=8)] if options.without else [FIRST, SECOND]
+    network = learn(train, stages, options.seed, tell)
     error = word_error(network, asked)
     print(f"test: word error {error:.2%} of {sum(len(said) for _, said in asked)} digits")
     if not options.output:
@@ -72,28 +91,37 @@ def main() -> None:
         "licence": "weights Apache-2.0",
     }
     card = {name: value for name, value in card.items() if value is not None}
-    rnn.save(dataclasses.replace(network, card=card), options.output)
+    rnn.save(replace(network, card=card), options.output)
     Path(f"{options.output}.part").unlink()
 
 
 def learn(
-    recordings: list[Recording], epochs: int, seed: int, tell: Any = lambda epoch, network: None
+    recordings: list[Recording],
+    stages: list[Stage],
+    seed: int,
+    tell: Callable[[int, rnn.Network], None] = lambda epoch, network: None,
 ) -> rnn.Network:
     """A network that has heard these recordings."""
-    by_speaker: dict[str, list[Recording]] = {}
-    for one in recordings:
-        by_speaker.setdefault(one.speaker, []).append(one)
+    people = digits.by_speaker(recordings)
+    programs = [digits.by_speaker(own) for own in synthetic()] if len(stages) > 1 else []
+
+    def string(stage: Stage, draw: np.random.Generator) -> tuple[Any, list[int]]:
+        speakers = people
+        if stage.synthetic and draw.random() < stage.synthetic:
+            speakers = programs[draw.integers(len(programs))]
+        return digits.training_string(speakers, SECONDS, stage.lead, stage.gaps, draw)
+
     draw = np.random.default_rng(seed)
-    some = [digits.training_string(by_speaker, SECONDS, draw)[0] for _ in range(100)]
+    some = [string(stages[0], draw)[0] for _ in range(100)]
     middle, spread = np.concatenate(some).mean(axis=0), np.concatenate(some).std(axis=0)
 
-    def batches(draw: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    def batches(stage: Stage, draw: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         for _ in range(EPOCH):
             x = np.zeros((STEPS, BATCH, len(middle)), np.float32)
             behind = np.ones((BATCH, STEPS), np.float32)
             labels = np.zeros((BATCH, MOST), np.int32)
             for place in range(BATCH):
-                rows, said = digits.training_string(by_speaker, SECONDS, draw)
+                rows, said = string(stage, draw)
                 x[: len(rows), place] = digits.masked((rows - middle) / spread, draw)
                 behind[place, : len(rows)] = 0
                 labels[place, : len(said)] = np.add(said, 1)[:MOST]
@@ -117,19 +145,21 @@ def learn(
         cells = [rnn.GRU(**first), to_gru(params["second"])]
         return rnn.Network([*cells, to_dense(params["out"], "softmax")], labels=LABELS)
 
-    params = fit(
-        {
-            "first": init_gru(draw, HIDDEN, len(middle)),
-            "second": init_gru(draw, HIDDEN, HIDDEN),
-            "out": init_dense(draw, len(LABELS), HIDDEN),
-        },
-        loss,
-        batches,
-        EPOCH,
-        Schedule(epochs=epochs, rate=3e-3, decay=0.01, mean=0.995),
-        seed,
-        lambda epoch, mean: tell(epoch, network_of(mean)),
-    )
+    params: Params = {
+        "first": init_gru(draw, HIDDEN, len(middle)),
+        "second": init_gru(draw, HIDDEN, HIDDEN),
+        "out": init_dense(draw, len(LABELS), HIDDEN),
+    }
+    for number, stage in enumerate(stages):
+        params = fit(
+            params,
+            loss,
+            partial(batches, stage),
+            EPOCH,
+            Schedule(epochs=stage.epochs, rate=stage.rate, decay=0.01, mean=0.995),
+            seed + number,
+            lambda epoch, mean: tell(epoch, network_of(mean)),
+        )
     return network_of(params)
 
 
@@ -139,7 +169,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--without", metavar="SPEAKER", help="who is left out")
     parser.add_argument("--left-out", type=float, help="mean word error of those left out")
     parser.add_argument("--data", type=Path, default=digits.DATA, help="the recordings")
-    parser.add_argument("--epochs", type=int, default=20, help="of 100 updates each")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -1,6 +1,7 @@
 """Strings of digits, how they are changed and counted, and the committed network."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ pytest.importorskip("soundfile", reason="the extra apps is not installed")
 
 import beam_rnn as rnn
 from pipelines.speech import RATE, feature_of
-from training import digits
+from training import digits, voices
 from training.digits import Recording, errors
 from training.evaluate_speech import hear, word_error
 
@@ -72,9 +73,10 @@ def test_noise_is_as_loud_as_asked() -> None:
 
 
 def test_training_strings_fit_and_differ() -> None:
-    by_speaker = {"ann": [one for one in recordings() if one.speaker == "ann"]}
+    speakers = digits.by_speaker(recordings())
+    assert [{one.speaker for one in own} for own in speakers] == [{"ann"}, {"bob"}]
     draw = np.random.default_rng(0)
-    strings = [digits.training_string(by_speaker, 3.0, draw) for _ in range(20)]
+    strings = [digits.training_string(speakers, 3.0, 0.3, [0.1, 0.5], draw) for _ in range(20)]
     assert all(rows.shape[1] == feature_of().width and len(rows) <= 100 for rows, _ in strings)
     assert all(1 <= len(said) <= len(rows) / 3 for rows, said in strings)
     assert len({rows.tobytes() for rows, _ in strings}) == 20
@@ -82,6 +84,17 @@ def test_training_strings_fit_and_differ() -> None:
     hidden = digits.masked(rows, draw)
     assert hidden.shape == rows.shape
     assert ((hidden == rows) | (hidden == 0)).all()
+
+
+def test_synthetic_voices_say_digits() -> None:
+    if not (shutil.which("espeak-ng") and shutil.which("flite")):
+        pytest.skip("espeak-ng and flite are not installed")
+    short = voices.espeak("six", "en-us+m1", speed=250)
+    long = voices.espeak("six", "en-us+m1", speed=110)
+    assert 0.1 * RATE < len(short) < len(long) < RATE
+    assert len(voices.flite("six", "slt", 0.8)) < len(voices.flite("six", "slt", 1.3)) < RATE
+    for edge in (long[:80], long[-80:]):
+        assert np.abs(edge).max() > 0.01 * np.abs(long).max()  # no silence around it
 
 
 def test_what_the_network_says_of_itself() -> None:
