@@ -103,6 +103,7 @@ def test_what_the_network_says_of_itself() -> None:
     assert list(network.labels) == digits.LABELS
     assert network.input_shape == (feature_of().width,)
     assert network.card["test_word_error"] < 0.03
+    assert network.card["cross_validated_word_error"] < 0.25
 
 
 @pytest.mark.slow
