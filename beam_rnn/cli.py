@@ -57,6 +57,7 @@ PIPELINES = {
     "detect-running": "Tell who is running, from when to when, in a video or in poses.",
     "transcribe-speech": "Write down the digits that are said, while they are spoken.",
     "generate-music": "Go on with tunes, or begin new ones, without end.",
+    "translate-text": "Translate lines of many texts, with what was read for each word.",
 }
 """The commands, each the module of its name in the folder pipelines, and what they do."""
 

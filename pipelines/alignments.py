@@ -69,11 +69,12 @@ def draw(path: Path, matrices: Sequence[Matrix]) -> None:
         "What was read (across) for each piece that was written (down)",
         fontsize=12,
         x=0.01,
+        y=0.99,
         ha="left",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font has not are drawn as boxes
-        figure.tight_layout()
+        figure.tight_layout(rect=(0, 0, 1, 0.98))
         figure.savefig(path, dpi=80)
     pyplot.close(figure)
 

@@ -17,6 +17,7 @@ WEIGHTS = {
     "detect-running": ("detect_running", "detect_running_video"),
     "transcribe-speech": ("transcribe_speech",),
     "generate-music": ("generate_music",),
+    "translate-text": ("translate_text",),
 }
 """The models of each command, by their names in the folder models."""
 

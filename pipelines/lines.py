@@ -16,7 +16,7 @@ FAILED = "failed"
 LONGEST = 100
 """Most pieces of a line."""
 
-ALPHA = 1.0
+ALPHA = 0.6
 """Of the length normalisation."""
 
 _MARK = "\N{LOWER ONE EIGHTH BLOCK}"  # what a word begins with, among pieces of words

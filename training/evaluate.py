@@ -16,6 +16,7 @@ FIGURES = {
     "classify_sentiment": ["evaluate_sentiment.py", "models/classify_sentiment.safetensors"],
     "detect_running": ["evaluate_running.py", "models/detect_running.safetensors"],
     "detect_running_video": ["evaluate_running.py", "models/detect_running_video.safetensors"],
+    "translate_text": ["evaluate_translation.py", "models/translate_text.safetensors"],
     "walkers": ["evaluate_running.py", "models/detect_running_video.safetensors", "--walkers"],
     "transcribe_speech": ["evaluate_speech.py", "models/transcribe_speech.safetensors"],
     "another voice": ["evaluate_speech.py", "models/transcribe_speech.safetensors", "--other"],

@@ -18,7 +18,7 @@ from beam_rnn.features.pieces import MARK
 from training import dictionary, verses
 from training.verses import Verse
 
-ALPHA = 1.0
+ALPHA = 0.6
 _AT_ONCE = 256
 
 
@@ -49,6 +49,17 @@ def bleu(found: Sequence[str], wanted: Sequence[str]) -> tuple[float, float]:
         sacrebleu.corpus_bleu(found, [wanted]).score,
         sacrebleu.corpus_chrf(found, [wanted]).score,
     )
+
+
+def figures_of(model: rnn.EncoderDecoder, splits: verses.Splits) -> dict[str, float]:
+    """What the card says of the test verses."""
+    read = [verse.english.text for verse in splits.test]
+    wanted = [verse.spanish.text for verse in splits.test]
+    words = dictionary.learn((v.english.text, v.spanish.text) for v in splits.train)
+    found = [text for text, _ in translate(model, read, 4)]
+    by_word = [dictionary.translate(text, words) for text in read]
+    figures = {"BLEU": bleu(found, wanted)[0], "BLEU_of_a_dictionary": bleu(by_word, wanted)[0]}
+    return {f"test_{name}": round(value, 2) for name, value in figures.items()}
 
 
 def aligned(model: rnn.EncoderDecoder, part: Sequence[Verse]) -> tuple[float, float]:

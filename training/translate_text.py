@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file
 
 import beam_rnn as rnn
 from beam_rnn.features import Pieces
-from training import loop, verses
+from training import evaluate_translation, loop, verses
 from training.recurrent import Params, dropped, init_dense, init_gru, init_table, to_dense, to_gru
 
 PIECES = 3000
@@ -35,7 +35,7 @@ GUIDE = 0.2
 """What it counts that attention is where Strong's numbers say."""
 
 _BATCH = 2560  # pieces, on each side
-_SCHEDULE = loop.Schedule(epochs=8, rate=2e-3, warmup=400, clip=1.0, mean=0.998)
+_SCHEDULE = loop.Schedule(epochs=8, rate=2e-3, warmup=400)
 
 
 class Batch(NamedTuple):
@@ -285,7 +285,6 @@ def main() -> None:
     """Trains, and writes the model after each epoch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", required=True, help="where the model goes (safetensors)")
-    parser.add_argument("--epochs", type=int, default=_SCHEDULE.epochs)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     splits = verses.read()
@@ -313,13 +312,18 @@ def main() -> None:
     def tell(epoch: int, mean: Params) -> None:
         found = np.mean([[float(value) for value in judge(mean, batch)] for batch in few], axis=0)
         print(f"    valid {found[0]:.4f} a piece, attention {found[1]:.4f}", flush=True)
-        rnn.save(model(mean, english, spanish, card | {"epochs": epoch}), options.output)
+        save(mean, {})
+
+    def save(mean: Params, figures: dict[str, float]) -> None:
+        rnn.save(model(mean, english, spanish, card | figures), options.output, half=True)
 
     draw = np.random.default_rng(options.seed)
     params = initial(draw, len(english), len(spanish))
     updates = sum(1 for _ in batches(train, np.random.default_rng(0)))
-    schedule = loop.Schedule(**{**vars(_SCHEDULE), "epochs": options.epochs})
-    loop.fit(params, loss, lambda draw: batches(train, draw), updates, schedule, options.seed, tell)
+    params = loop.fit(
+        params, loss, lambda draw: batches(train, draw), updates, _SCHEDULE, options.seed, tell
+    )
+    save(params, evaluate_translation.figures_of(rnn.load(options.output), splits))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from beam_rnn.features import Pieces
 from pipelines import sinks
 from pipelines.lines import ALPHA, LONGEST, Line, Translator, text_of
 from pipelines.translate_text import APPLICATION, main
+from training import transliterate
 
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
@@ -207,6 +208,20 @@ def test_words_are_pronounced(tmp_path: Path) -> None:
         "naïve": "N EY1 V",
     }
     assert not (tmp_path / "live" / "attention.png").exists()  # the model does not attend
+
+
+@pytest.mark.slow
+def test_hindi_words_in_latin_letters(tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="the extra keras is not installed")
+    model = tmp_path / "indicate.safetensors"
+    rnn.save(transliterate.model(transliterate.fetch()), model)
+    words = {"भारत": "bharat", "हिंदी": "hindi"}
+    events = [{"stream": word, "time": 1, "text": word + "\n"} for word in words]
+    events.append({"stream": "other", "time": 1, "text": "привет\n"})
+    lines, failed = both(tmp_path, events, str(model))
+    assert {line["stream"]: line["translation"] for line in lines} == words
+    assert [reason for _, reason, _ in failed] == ["letters that the model does not read: пивет"]
+    assert (tmp_path / "live" / "attention.png").stat().st_size > 10_000
 
 
 def test_pieces_become_text() -> None:

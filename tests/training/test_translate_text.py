@@ -1,5 +1,6 @@
 """Verses and their markup, the dictionary, the gradients of the recipe, its export."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ jax = pytest.importorskip("jax", reason="the training extra is not installed")
 
 import jax.numpy as jnp  # noqa: E402
 
+import beam_rnn as rnn  # noqa: E402
 from beam_rnn.features import Pieces  # noqa: E402
 from training import dictionary, recurrent, verses  # noqa: E402
 from training import translate_text as recipe  # noqa: E402
+
+MODEL = Path(__file__).parents[2] / "models" / "translate_text.safetensors"
 
 
 def test_markup_is_read() -> None:
@@ -119,3 +123,14 @@ def test_batches_have_each_verse() -> None:
     assert sum(b.source.shape[1] for b in found) >= 300
     assert all((b.source == b.target).all() for b in found)
     assert {b.source.shape[0] for b in found} == {18, 24, 30}
+
+
+@pytest.mark.slow
+def test_the_committed_model_translates() -> None:
+    model = rnn.load(MODEL)
+    assert isinstance(model, rnn.EncoderDecoder)
+    pieces = Pieces(model.encoder.vocabulary or ())
+    ids = [id for _, id in pieces.whole("And God said, Let there be light: and there was light.")]
+    ((best, *_),) = model.translate([ids], width=4, alpha=1.0)
+    words = "".join((model.vocabulary or ())[id] for id in best.tokens).replace("▁", " ").split()
+    assert words[:3] == ["Y", "dijo", "Dios:"]
