@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo evaluate test unit runners-test lint format types imports bench docs release setup clean
+.PHONY: help run demo evaluate test unit runners-test lint format types imports bench docs release oldest setup clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -59,6 +59,9 @@ docs: $(VENV)/.stamp-dev ## the site of the pages and docstrings, in build/site
 
 release: $(VENV)/.stamp-dev ## sdist and wheel in dist/, and the main job from the wheel alone
 	@$(BIN)/python -m tests.release
+
+oldest: $(VENV)/.stamp-dev ## the tests of the transforms with the oldest Beam that is supported
+	@$(BIN)/python -m tests.oldest
 
 setup: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## all set-up, nothing run
 

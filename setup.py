@@ -23,7 +23,7 @@ READ = [
 APPS = sorted({*CLI, *AUDIO, *READ})
 KAFKA = ["confluent-kafka>=2.6"]
 # Pipelines in YAML, and DataFrames; the last two are those that Beam cannot do without.
-YAML = ["apache-beam[yaml]>=2.77,<3", "docstring-parser>=0.15", "jsonschema>=4"]
+YAML = ["apache-beam[yaml]>=2.72,<3", "docstring-parser>=0.15", "jsonschema>=4"]
 TRAIN = [
     "jax>=0.4.30",
     "music21>=9.5",
@@ -66,7 +66,7 @@ setup(
         "pipelines": ["sample/*", "deploy/*"],
         "pipelines.models": ["*.safetensors"],
     },
-    install_requires=["apache-beam>=2.77,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
+    install_requires=["apache-beam>=2.72,<3", "numpy>=1.26", "pyarrow>=14", "safetensors>=0.4.3"],
     extras_require={
         "apps": APPS,
         "cli": CLI,

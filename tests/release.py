@@ -21,19 +21,20 @@ def main() -> int:
         fresh = Path(folder, "venv")
         empty = Path(folder, "empty")
         empty.mkdir()
-        _step("sdist and wheel", sys.executable, "-m", "build", "--outdir", dist, REPOSITORY)
+        step("sdist and wheel", sys.executable, "-m", "build", "--outdir", dist, REPOSITORY)
         wheel = max(dist.glob("*.whl"), key=lambda path: path.stat().st_mtime)
         print(f"    {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB")
         venv.create(fresh, with_pip=True)
-        _step("a fresh environment", fresh / "bin/pip", "install", "--quiet", f"{wheel}[cli]")
+        step("a fresh environment", fresh / "bin/pip", "install", "--quiet", f"{wheel}[cli]")
         command = [fresh / "bin/beam-rnn", "tag-names", "--no-view", "--speed=0"]
-        _step("the main job in it", *command, where=empty)
+        step("the main job in it", *command, where=empty)
         for name in ("words", "failed.jsonl", "index.html"):
             assert (empty / "out" / name).exists(), name
     return 0
 
 
-def _step(what: str, *command: object, where: Path | None = None) -> None:
+def step(what: str, *command: object, where: Path | None = None) -> None:
+    """Runs a command, and says how long it took; where it fails, ends with what it printed."""
     start = time.monotonic()
     done = subprocess.run(
         list(map(str, command)),

@@ -190,11 +190,11 @@ def _schema(element_type: Any) -> tuple[RowTypeConstraint, Fields]:
 
 def _key_type(kind: Any) -> Any:
     """The type of the streams' keys: that of the field, which may be null no more."""
-    if isinstance(kind, beam.typehints.typehints.UnionConstraint):
-        (kind,) = [inner for inner in kind.inner_types() if inner is not type(None)]
-    alternatives = [inner for inner in typing.get_args(kind) if inner is not type(None)]
-    if type(None) in typing.get_args(kind) and len(alternatives) == 1:
-        (kind,) = alternatives
+    union = isinstance(kind, beam.typehints.typehints.UnionConstraint)
+    alternatives = list(kind.inner_types()) if union else list(typing.get_args(kind))
+    if type(None) in alternatives and len(alternatives) == 2:
+        alternatives.remove(type(None))
+        kind = alternatives[0]
     return int if isinstance(kind, type) and issubclass(kind, np.integer) else kind
 
 
