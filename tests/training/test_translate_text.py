@@ -12,7 +12,7 @@ import jax.numpy as jnp  # noqa: E402
 
 import beam_rnn as rnn  # noqa: E402
 from beam_rnn.features import Pieces  # noqa: E402
-from training import dictionary, recurrent, verses  # noqa: E402
+from training import dictionary, evaluate_translation, recurrent, verses  # noqa: E402
 from training import translate_text as recipe  # noqa: E402
 
 MODEL = Path(__file__).parents[2] / "models" / "translate_text.safetensors"
@@ -50,6 +50,34 @@ def test_the_dictionary_learns_words() -> None:
     assert (words["house"], words["book"], words[","]) == ("casa", "libro", ",")
     assert dictionary.translate("house, Zion!", words) == "casa, Zion!"
     assert dictionary.joined(["¿", "qué", "?", "sí", "."]) == "¿qué? sí."
+
+
+def test_pieces_are_found_in_texts() -> None:
+    pytest.importorskip("sentencepiece", reason="the training extra is not installed")
+    texts = ["the house of the king", "the king said, the house is the king’s"] * 20
+    names = recipe.vocabulary(texts, 40)
+    assert names[:2] == ["<s>", "</s>"]
+    assert len(names) == len(set(names))
+    pieces = Pieces(names)
+    assert [piece for piece, _ in pieces.whole("the king")] == ["▁the", "▁king"]
+    assert not pieces.unknown("".join(texts))
+
+
+def test_verses_are_translated_and_compared() -> None:
+    pytest.importorskip("sacrebleu", reason="the training extra is not installed")
+    model = rnn.load(MODEL)
+    assert isinstance(model, rnn.EncoderDecoder)
+    texts = ["And God said, Let there be light: and there was light.", "And he went up."]
+    found = [text for text, _ in evaluate_translation.translate(model, texts, 4)]
+    assert found[0].startswith("Y dijo Dios: ")
+    same, same_letters = evaluate_translation.bleu(found, found)
+    assert (same, same_letters) == (pytest.approx(100), pytest.approx(100))
+    side = verses.parse('And <w lemma="strong:H0430">God</w> <w lemma="strong:H0559">said</w>')
+    other = verses.parse('Y <w lemma="strong:H0559">dijo</w> <w lemma="strong:H0430">Dios</w>')
+    verse = verses.Verse("Genesis", 0, side, other)
+    right, chance = evaluate_translation.aligned(model, [verse])
+    assert right == 1
+    assert chance == pytest.approx(1 / 3)
 
 
 def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,14 +151,3 @@ def test_batches_have_each_verse() -> None:
     assert sum(b.source.shape[1] for b in found) >= 300
     assert all((b.source == b.target).all() for b in found)
     assert {b.source.shape[0] for b in found} == {18, 24, 30}
-
-
-@pytest.mark.slow
-def test_the_committed_model_translates() -> None:
-    model = rnn.load(MODEL)
-    assert isinstance(model, rnn.EncoderDecoder)
-    pieces = Pieces(model.encoder.vocabulary or ())
-    ids = [id for _, id in pieces.whole("And God said, Let there be light: and there was light.")]
-    ((best, *_),) = model.translate([ids], width=4, alpha=1.0)
-    words = "".join((model.vocabulary or ())[id] for id in best.tokens).replace("▁", " ").split()
-    assert words[:3] == ["Y", "dijo", "Dios:"]
