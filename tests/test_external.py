@@ -56,19 +56,21 @@ TEXTS = [beam.Row(who="ann", text="abc"), beam.Row(who="bob", text="jig")]
             {"order": rnn.by_sequence("seq"), "emit": rnn.every(2)},
             {"x": "word", "end": "last"},
         ),
-        (
+        pytest.param(
             external.Classify,
             {"order": "event_time", "prefix": "of_"},
             rnn.Classify,
             {},
             {"x": "word", "prefix": "of_"},
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             external.Generate,
             {"feature": "TokenIds", "end": True, "limit": 5, "stop": "c", "seed": 3},
             rnn.Generate,
             {"x": TokenIds(LETTERS), "end": bool, "limit": 5, "stop": "c", "seed": 3},
             {"x": "text"},
+            marks=pytest.mark.slow,
         ),
         (
             external.Translate,
@@ -82,7 +84,7 @@ TEXTS = [beam.Row(who="ann", text="abc"), beam.Row(who="bob", text="jig")]
             {"x": TokenIds(LETTERS), "end": bool, "width": 3, "best": 2},
             {"x": "text"},
         ),
-        (
+        pytest.param(
             external.Transcribe,
             {
                 "feature": {"type": "Frames", "config": {"rate": 8000, "size": 80, "hop": 80}},
@@ -96,6 +98,7 @@ TEXTS = [beam.Row(who="ann", text="abc"), beam.Row(who="bob", text="jig")]
                 "endpoint": rnn.Endpoint(after_speech=0.5),
             },
             {"x": "sound"},
+            marks=pytest.mark.slow,
         ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
