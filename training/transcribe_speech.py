@@ -80,7 +80,7 @@ def main() -> None:
         return
     card = {
         "task": "which digits are said",
-        "data": "Free Spoken Digit Dataset (Jackson et al.), five speakers, 8 kHz",
+        "data": "Free Spoken Digit Dataset (Jackson et al.), five speakers; eSpeak NG, Flite",
         "split": "recordings 0 to 4 of each digit and speaker tested, 5 to 9 for validation",
         "recipe": "training/transcribe_speech.py",
         "seed": options.seed,
