@@ -80,7 +80,8 @@ class Generate(OverStreams):
       for ever. Here ``x`` gives an id, a list of ids, or None where an event is a tick only.
 
     Draws are a function of (seed, stream, place in the sequence): the same in a retried bundle, in
-    any batch, on any runner.
+    any batch, on any runner. So what begins anew after ``stop`` with the same prompt, or none, is
+    the same again: where a piece is to go on for ever, let the end be a token as any other.
 
     Besides the arguments below: ``temperature`` (0: always the most probable token), ``top_k``,
     ``top_p``, ``allowed`` (tokens that may be drawn), see ``Sampling``; ``seed``; ``start``, a
