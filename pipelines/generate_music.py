@@ -40,7 +40,7 @@ TUNES, PICTURE = "tunes.abc", "roll.png"
 MIDI, WAV = "melody-{:02}.mid", "melody-{:02}.wav"
 END = "\n"  # the token that ends a tune; the next begins behind it
 FILES = 12  # streams that get a file of their own
-TEMPERATURE = 0.6
+TEMPERATURE = 0.7
 
 
 class Drawn(NamedTuple):
