@@ -153,7 +153,7 @@ def runs_of(texts: Iterable[str]) -> set[str]:
 
 def copied(texts: list[str], runs: set[str]) -> tuple[float, float, int]:
     """(Share of texts with a run longer than RUN that is in training, share of characters in
-    such runs, the longest run)."""
+    such runs, the longest stretch of them)."""
     with_run = inside = total = longest = 0
     for text in texts:
         notes = text.split("\n", 3)[-1]
