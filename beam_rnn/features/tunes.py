@@ -156,6 +156,7 @@ def plain(tune: str, *, ended: bool = True) -> str:
         raise InputError(f"L:{unit[:20]} is no unit that is known")
     parts = _body("\n".join(lines))
     if ended:
+        _without_tuplet(parts)
         parts = [*_ended(parts), "\n"]
     return f"M:{metre}\nL:{unit}\nK:{Key.read(fields['K'])}\n{''.join(parts)}"
 
@@ -190,11 +191,18 @@ def _body(text: str) -> list[str]:
             parts.append(found[0])
         else:
             line = _bar(found[0])
+            _without_tuplet(parts)
             if parts and parts[-1] in LINES:
                 line = _joined(parts.pop(), line)
             if parts or line == "|:":
                 parts.append(line)
     return parts
+
+
+def _without_tuplet(parts: list[str]) -> None:
+    """Leaves out a tuplet that has no notes; ":" behind it would make another one of it."""
+    while parts and parts[-1].startswith("("):
+        parts.pop()
 
 
 def _ended(parts: list[str]) -> list[str]:

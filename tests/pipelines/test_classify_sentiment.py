@@ -98,6 +98,7 @@ def test_a_sentence_ends_at_a_mark_and_not_after_a_title() -> None:
     assert sentences[-1].endswith("the end")
 
 
+@pytest.mark.slow
 def test_ratings_are_those_of_the_whole_text(
     tmp_path: Path, small: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,7 @@ def _turned(pose: dict[str, Any]) -> list[float]:
     return [float(v) for v in (joints * [0.9, 1, 1.1]).reshape(-1)]
 
 
+@pytest.mark.slow
 def test_a_video(tmp_path: Path) -> None:
     assert run("--silhouettes", "--input", str(VIDEO), output=tmp_path / "out") == 0
     runs = runs_of(tmp_path / "out")

@@ -121,6 +121,7 @@ def test_what_is_drawn_is_what_the_network_says(tmp_path: Path, small: str) -> N
     assert row["abc"] == text
 
 
+@pytest.mark.slow
 def test_sixty_streams_live_and_in_batch_are_the_same_to_the_bit(
     tmp_path: Path, small: str
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_file_gives_every_word_of_every_stream_its_label(
     assert f"<dd>{len(rows):,}</dd><dt>words</dt>" in page
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_whole_text(
     tmp_path: Path, model: str, sample: list[dict[str, Any]]
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_sample(tmp_path: Path) -> None:
     assert [network.labels[label].strip() for label in new if label] == SAID  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_fifty_streams_live_and_in_batch_are_the_same_to_the_bit(tmp_path: Path) -> None:
     streams = [
         events_of(f"call {n}", SOUND[n * 1_100 : n * 1_100 + 8_000 + 97 * n], 700 + 31 * n, n / 99)

@@ -92,6 +92,7 @@ def both(
     return found
 
 
+@pytest.mark.slow
 def test_sixty_streams_live_and_in_batch_are_the_same_to_the_bit(
     tmp_path: Path, small: str
 ) -> None:

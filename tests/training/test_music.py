@@ -85,6 +85,7 @@ def test_interpolated_by_hand() -> None:
     assert model.probability("a", "b") == pytest.approx((1 - 0.5 + 2 * 0.5 * p_b) / 2)
 
 
+@pytest.mark.slow
 def test_export_equals_jax_and_counters_count() -> None:
     text = "M:6/8\nL:1/8\nK:G\nA|B2c3/A>B(3cde|A|]\n"
     vocabulary = ["", *sorted(set(tokens(text)))]
@@ -105,6 +106,7 @@ def test_export_equals_jax_and_counters_count() -> None:
     np.testing.assert_allclose(counted[-1, 2:], [0, 3], atol=1e-3)  # |] begins a section
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_jax() -> None:
     draw = np.random.default_rng(0)
     cell, x = init_lstm(draw, 5, 3), draw.normal(size=(3, 2, 3)).astype(np.float32)

@@ -97,6 +97,7 @@ def batch() -> recipe.Batch:
     return recipe._batch(pairs, 12)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_plain_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against one cell of ``training.recurrent``, whose gradient JAX finds by itself."""
     draw = np.random.default_rng(1)
@@ -117,6 +118,7 @@ def test_the_gradient_is_that_of_the_plain_equations(monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(one, other, atol=0.05 * float(jnp.abs(other).max()))
 
 
+@pytest.mark.slow
 def test_the_export_writes_what_training_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes(monkeypatch)
     names = ["<s>", "</s>", *(f"▁{i}" for i in range(18))]
