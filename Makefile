@@ -28,11 +28,14 @@ demo: $(VENV)/.stamp-apps ## every application on its sample, and one page of it
 evaluate: $(VENV)/.stamp-train ## every figure again, from weights and data
 	@$(BIN)/python training/evaluate.py
 
+# Runners use all cores by themselves: two at a time take longer than one after the other.
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/runners --ignore=tests/faults \
+		-n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest tests/runners tests/faults $(ARGS)
 
 unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute (JOBS=2)
-	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
 	@$(BIN)/python -m pytest tests/runners $(ARGS)

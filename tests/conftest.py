@@ -18,25 +18,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-# What one worker of `pytest -n` should start alone, where others would start it again.
-SERVICES = ("prism", "flink", "flink_cluster", "broker")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one service or one file are run by one worker (``--dist loadgroup``)."""
-    for item in items:
-        used = set(SERVICES) & set(getattr(item, "fixturenames", ()))
-        params = getattr(item, "callspec", None)
-        if params and "runner" in params.params:
-            from tests.runners.conftest import SERVICES as BEHIND  # what it needs may be absent
-
-            used |= {
-                service for name, (service, _) in BEHIND.items() if name == params.params["runner"]
-            }
-        item.add_marker(pytest.mark.xdist_group(min(used) if used else item.path.name))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of data sets that may not be committed; skips the test where it is absent."""
