@@ -26,6 +26,7 @@ kind agrees.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -100,6 +101,48 @@ class Stacked:
             _spread(product[:, : self.width], out)
 
 
+class _Narrow:
+    """Slabs of 8 columns, rows in twelves: for AVX2 (Intel before AVX-512, AMD Zen 1 to 3).
+
+    There OpenBLAS has 8 x 12 values at a time in registers and sums up each in turn; 16 columns
+    at once, and what is left over at an edge, it sums up in another order. So rows are filled up to
+    a multiple of 12. Up to 8 of them are the columns instead, and W's rows come in twelves.
+    """
+
+    def __init__(self, W: Floats) -> None:
+        K = W.shape[-1]
+        flat = W.reshape(-1, K)
+        self.width = len(flat)
+        padded = np.zeros((-(-self.width // 24) * 24, K), np.float32)
+        padded[: self.width] = flat
+        most = max(1, _ONE_THREAD // (12 * 8 * K)) * 12
+        self.parts = np.split(padded, range(most, len(padded), most))
+        slabs = padded[: -(-self.width // 8) * 8].reshape(-1, 8, K)
+        self.slabs = np.ascontiguousarray(slabs.transpose(0, 2, 1))
+        self.rows = int(np.clip(_ONE_THREAD // (8 * K) // 12 * 12, 12, 240))
+
+    def __call__(self, x: Floats, out: Floats) -> None:
+        n, K = x.shape
+        if n <= 8:
+            tile = np.zeros((K, 8), np.float32)
+            tile[:, :n] = x.T
+            product = np.concatenate([np.matmul(W, tile) for W in self.parts])
+            _spread(product[: self.width, :n].T, out)
+            return
+        if n % 12:
+            filled = np.zeros((-(-n // 12) * 12, K), np.float32)
+            filled[:n] = x
+            product = np.matmul(filled, self.slabs)[:, :n].transpose(1, 0, 2)
+            _spread(product.reshape(n, -1)[:, : self.width], out)
+        elif out.ndim == 3:  # blocks are slabs side by side: straight to where they belong
+            nb = out.shape[2] // 8
+            slabs = self.slabs.reshape(-1, nb, K, 8)
+            np.matmul(x, slabs, out.reshape(-1, n, nb, 8).transpose(0, 2, 1, 3))
+        else:
+            product = np.matmul(x, self.slabs).transpose(1, 0, 2)
+            _spread(product.reshape(n, -1)[:, : self.width], out)
+
+
 class _Fixed:
     """Tiles of exactly ``rows`` rows, filled up with zeros, features first.
 
@@ -157,6 +200,7 @@ def layouts(W: Floats) -> Iterator[_Layout]:
     for nb in widths:
         if 4 * K * nb <= _SMALL:
             yield Stacked(W, nb)
+    yield _Narrow(W)
     yield _Fixed(W, 16)
     yield _Fixed(W, 8)
     yield _Plain(W)
@@ -184,6 +228,14 @@ def _holds(layout: _Layout, shape: tuple[int, ...]) -> bool:
     return True
 
 
+def _picked(shape: tuple[int, ...]) -> int:
+    """The place of the first layout that holds for any weights of this shape."""
+    # Not by the weights in use: zeros among them, which fill up blocks, would hide what differs.
+    W = np.random.default_rng(3).standard_normal(shape, np.float32)
+    tried = enumerate(layouts(W))
+    return next(i for i, layout in tried if type(layout) is _Plain or _holds(layout, shape))
+
+
 class Product:
     """``x (n, K) -> x @ W.T (n, N)``, each row the same bits whatever n and its place.
 
@@ -192,13 +244,10 @@ class Product:
     """
 
     def __init__(self, W: Floats) -> None:
-        shape = W.shape
-        place = _chosen.get(shape)
-        for i, layout in enumerate(layouts(W)):
-            if i == place or (place is None and (type(layout) is _Plain or _holds(layout, shape))):
-                self.layout = layout
-                _chosen[shape] = i
-                break
+        place = _chosen.get(W.shape)
+        if place is None:
+            place = _chosen[W.shape] = _picked(W.shape)
+        self.layout = next(itertools.islice(layouts(W), place, None))
         self.width = W.shape[0]
         self.tile = self.layout.rows
 

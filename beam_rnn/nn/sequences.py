@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,107 +13,10 @@ from beam_rnn.nn.cells import Cell
 from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints, later
+from beam_rnn.nn.stepping import Wave as Wave
 
-_BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
-_MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _ROWS = 128  # rows through the layers before a cell at once: what is between stays in cache
 _TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
-
-
-class Wave(NamedTuple):
-    """One step of many streams: the rows of the state that step, each at most once.
-
-    Attributes:
-      rows: places in the state array, as indices (m,) or a slice without a step.
-      size: m.
-      fresh: places of the rows whose sequence begins here (set to zero first), or None.
-    """
-
-    rows: slice | Ints
-    size: int
-    fresh: Ints | None = None
-
-
-def run_cell(
-    cell: Cell,
-    x: np.ndarray,
-    a: Floats,
-    waves: Sequence[Wave],
-    table: Floats | None = None,
-) -> Floats:
-    """Steps one cell through waves.
-
-    Args:
-      cell: the cell.
-      x: (n, D) inputs, those of the first wave first; or ids (n,) for ``table``.
-      a: (R, S) states of all streams, advanced in place.
-      waves: what steps when; their sizes add up to n.
-      table: what the cell's kernel makes of each id's input.
-
-    Returns:
-      (n, H) hidden vectors in the order of ``x``.
-    """
-    kernel = cell.kernel
-    block = _BLOCK // (kernel.gates * kernel.padded)
-    many = min(_MANY, kernel.tile)
-    h = np.empty((len(x) + 1, kernel.padded), np.float32)
-    start = projected_to = i = 0
-    while i < len(waves):
-        rows, m, fresh = waves[i]
-        i += 1
-        if not m:
-            continue
-        if m == 1 and not isinstance(rows, slice):
-            rows = slice(int(rows[0]), int(rows[0]) + 1)
-        times = 1
-        if isinstance(rows, slice):
-            # As long as the same rows step, they stay in place.
-            first, again = i, waves[i - 1] if fresh is None else None
-            most = min(len(waves), first + block // m - 1)
-            while i < most and (waves[i] is again or _goes_on(waves[i], rows)):
-                i += 1
-            times += i - first
-        if fresh is not None:
-            a[fresh] = 0
-        if isinstance(rows, slice):
-            s = a[rows]
-        else:
-            # take is faster, but of a part of each row (in a stack) it would copy all rows first.
-            s = a.take(rows, 0, mode="clip") if a.flags.c_contiguous else a[rows]
-        stop = start + times * m
-        if m > many:
-            kernel.run(x[start:stop], s, h[start:stop], times, table)
-        else:
-            if stop > projected_to:
-                # The input half of few rows: together with that of the small waves that follow.
-                base, projected_to = start, stop
-                for j in range(i, len(waves)):
-                    size = waves[j].size
-                    if size > many or projected_to + size - base > block:
-                        break
-                    projected_to += size
-                p = kernel.project(x[base:projected_to], table)
-                if m == 1:
-                    # Each row in one piece, as long as there are single ones.
-                    p = np.ascontiguousarray(p.transpose(1, 0, 2)).transpose(1, 0, 2)
-            kernel.run_projected(p[:, start - base : stop - base], s, h[start : stop + 1], times)
-        if not isinstance(rows, slice):
-            a[rows] = s
-        start = stop
-    h = h[:-1]
-    return h if kernel.padded == kernel.H else np.ascontiguousarray(h[:, : kernel.H])
-
-
-def _goes_on(wave: Wave, rows: slice) -> bool:
-    """Whether a wave steps the same rows again."""
-    again, size, fresh = wave
-    if fresh is not None:
-        return False
-    if again is rows:
-        return True
-    if isinstance(again, slice):
-        return again == rows
-    return size == 1 and rows.stop - rows.start == 1 and bool(again[0] == rows.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +63,7 @@ class Stage:
         """Steps through waves, ``a`` (R, S) in place; returns what comes out, in the order of x."""
         if isinstance(self.cell, Context):
             return self.cell.run(self.feed(x), a, waves)
-        return run_cell(self.cell, self.feed(x), a, waves, self.table)
+        return self.cell.kernel.run_waves(self.feed(x), a, waves, self.table)
 
     def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
         """One step of n rows: h (n, H) and the new states (n, S)."""
@@ -221,7 +123,7 @@ class Bidirectional(Frozen):
             a = np.zeros((B, cell.state_size), np.float32)
             if initial is not None:
                 a[:] = initial
-            h = run_cell(cell, x[::step].reshape(T * B, D), a, waves)
+            h = cell.kernel.run_waves(x[::step].reshape(T * B, D), a, waves)
             halves.append(h.reshape(T, B, -1)[::step])
         return np.concatenate(halves, axis=2)
 
@@ -238,7 +140,7 @@ class Bidirectional(Frozen):
             a = np.zeros((n, cell.state_size), np.float32)
             if initial is not None:
                 a[:] = initial
-            run_cell(cell, x[row, at], a, waves)
+            cell.kernel.run_waves(x[row, at], a, waves)
             halves.append(a[:, : cell.hidden_size])
         result = np.empty((n, self.forward.hidden_size + self.backward.hidden_size), np.float32)
         result[order] = np.concatenate(halves, axis=1)

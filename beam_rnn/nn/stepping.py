@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from beam_rnn.nn import kernels
-from beam_rnn.nn.parameters import Floats
+from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.nn.rows import Full, Rows, Scratch, Step
 
+_BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
+_MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
 _SHORT = 2048  # floats of h up to which copying states costs less than making views of them
 
@@ -21,6 +24,32 @@ def _block_width(H: int) -> int:
     """How many units make a block: 64 is the fastest product, where it does not pad too much."""
     cost = {nb: -(-H // nb) * nb * slower for nb, slower in ((64, 1.0), (32, 1.1), (16, 1.3))}
     return min(cost, key=lambda nb: cost[nb])
+
+
+class Wave(NamedTuple):
+    """One step of many streams: the rows of the state that step, each at most once.
+
+    Attributes:
+      rows: places in the state array, as indices (m,) or a slice without a step.
+      size: m.
+      fresh: places of the rows whose sequence begins here (set to zero first), or None.
+    """
+
+    rows: slice | Ints
+    size: int
+    fresh: Ints | None = None
+
+
+def _goes_on(wave: Wave, rows: slice) -> bool:
+    """Whether a wave steps the same rows again."""
+    again, size, fresh = wave
+    if fresh is not None:
+        return False
+    if again is rows:
+        return True
+    if isinstance(again, slice):
+        return again == rows
+    return size == 1 and rows.stop - rows.start == 1 and bool(again[0] == rows.start)
 
 
 class Kernel:
@@ -128,7 +157,70 @@ class Kernel:
             part = slice(low, low + self.tile)
             self.rows(len(a[part])).advance(x[part], a[part], table, after[part])
 
-    def run(
+    def run_waves(
+        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], table: Floats | None = None
+    ) -> Floats:
+        """Steps through waves.
+
+        Args:
+          x: (n, D) inputs, those of the first wave first; or ids (n,) for ``table``.
+          a: (R, S) states of all streams, advanced in place.
+          waves: what steps when; their sizes add up to n.
+          table: as for ``project``.
+
+        Returns:
+          (n, H) hidden vectors in the order of ``x``.
+        """
+        block = _BLOCK // (self.gates * self.padded)
+        many = min(_MANY, self.tile)
+        h = np.empty((len(x) + 1, self.padded), np.float32)
+        start = projected_to = i = 0
+        while i < len(waves):
+            rows, m, fresh = waves[i]
+            i += 1
+            if not m:
+                continue
+            if m == 1 and not isinstance(rows, slice):
+                rows = slice(int(rows[0]), int(rows[0]) + 1)
+            times = 1
+            if isinstance(rows, slice):
+                # As long as the same rows step, they stay in place.
+                first, again = i, waves[i - 1] if fresh is None else None
+                most = min(len(waves), first + block // m - 1)
+                while i < most and (waves[i] is again or _goes_on(waves[i], rows)):
+                    i += 1
+                times += i - first
+            if fresh is not None:
+                a[fresh] = 0
+            if isinstance(rows, slice):
+                s = a[rows]
+            else:
+                # take is faster, but of a part of each row (a stack) it would copy all rows first.
+                s = a.take(rows, 0, mode="clip") if a.flags.c_contiguous else a[rows]
+            stop = start + times * m
+            if m > many:
+                self._run(x[start:stop], s, h[start:stop], times, table)
+            else:
+                if stop > projected_to:
+                    # The input half of few rows: together with that of the small waves that follow.
+                    base, projected_to = start, stop
+                    for j in range(i, len(waves)):
+                        size = waves[j].size
+                        if size > many or projected_to + size - base > block:
+                            break
+                        projected_to += size
+                    p = self.project(x[base:projected_to], table)
+                    if m == 1:
+                        # Each row in one piece, as long as there are single ones.
+                        p = np.ascontiguousarray(p.transpose(1, 0, 2)).transpose(1, 0, 2)
+                self._run_projected(p[:, start - base : stop - base], s, h[start : stop + 1], times)
+            if not isinstance(rows, slice):
+                a[rows] = s
+            start = stop
+        h = h[:-1]
+        return h if self.padded == self.H else np.ascontiguousarray(h[:, : self.H])
+
+    def _run(
         self, x: NDArray[Any], a: Floats, h: Floats, times: int = 1, table: Floats | None = None
     ) -> None:
         """Steps the same m states ``times`` times, tile by tile, each through all steps.
@@ -160,8 +252,8 @@ class Kernel:
             rows.h_rows[...] = h[at : at + n]
             rows.store(a[low : low + n])
 
-    def run_projected(self, p: Floats, a: Floats, h: Floats, times: int) -> None:
-        """``run`` of m <= tile rows whose input half is there.
+    def _run_projected(self, p: Floats, a: Floats, h: Floats, times: int) -> None:
+        """``_run`` of m <= tile rows whose input half is there.
 
         Args:
           p: (gates * blocks, times * m, nb).

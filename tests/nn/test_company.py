@@ -131,7 +131,7 @@ def test_fresh_processes_pick_the_same_layouts() -> None:
 
 
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("place", range(6))
 def test_every_layout_gives_the_right_values(
     place: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
