@@ -1,8 +1,6 @@
-r"""The recipe of models/generate_music.safetensors: which note comes next in a tune.
+"""The recipe of models/generate_music.safetensors: which note comes next in a tune.
 
-    python training/generate_music.py --output first.safetensors
-    python training/generate_music.py --begin first.safetensors --epochs 28 --stop 18 \
-        --rate 3e-3 --drop 0.5 --seed 1 --output models/generate_music.safetensors
+    python training/generate_music.py --output models/generate_music.safetensors
 
 fetches the tunes (PyPI music21), trains in JAX, and writes the network with its card; then
 `training/evaluate_music.py` tells the figures beside those of an n-gram model.
@@ -46,6 +44,11 @@ BATCH, STEPS = 16, 256  # rows of an update, tokens of a row
 COUNTERS = 4
 OWN_KEY = 0.4  # of the tunes stay in their key
 DROP = {"token": 0.05, "hidden": 0.2, "last": 0.3, "weight": 0.15}
+STAGES = (
+    (Schedule(epochs=24, rate=4e-3, decay=0.02, mean=0.99), 1.0),
+    (Schedule(epochs=28, rate=3e-3, decay=0.02, mean=0.99, last=18), 0.5),
+)
+"""The second one goes on from the weights of the first, with another share of what is dropped."""
 RARE = 3  # a token that occurs less often is read as its characters
 
 Ids = NDArray[np.int32]
@@ -67,24 +70,19 @@ def main() -> None:
             network = to_network(params, vocabulary, {})
             print(f"    valid {bits_of(network, data.valid[::3]).each:.4f} bits", flush=True)
             rnn.save(network, options.output)
-            if epoch == options.stop:
-                save(network, data.test, options)
-                sys.exit()
 
-    params = (
-        from_network(rnn.load(options.begin))
-        if options.begin
-        else init_params(vocabulary, options.seed)
-    )
-    params = fit(
-        params,
-        partial(loss, share=options.drop),
-        lambda draw: batches(forms, draw),
-        sum(len(own[0]) for own in forms) // (BATCH * (STEPS + 50)),
-        Schedule(epochs=options.epochs, rate=options.rate, decay=0.02, mean=0.99),
-        options.seed,
-        tell,
-    )
+    params = init_params(vocabulary, options.seed)
+    updates = sum(len(own[0]) for own in forms) // (BATCH * (STEPS + 50))
+    for stage, (schedule, share) in enumerate(STAGES):
+        params = fit(
+            params,
+            partial(loss, share=share),
+            lambda draw: batches(forms, draw),
+            updates,
+            schedule,
+            options.seed + stage,
+            tell,
+        )
     save(to_network(params, vocabulary, {}), data.test, options)
 
 
@@ -229,33 +227,10 @@ def to_network(params: Params, vocabulary: list[str], card: dict[str, object]) -
     return rnn.Network(layers, vocabulary=vocabulary, card=card)
 
 
-def from_network(network: rnn.Network) -> Params:
-    """The weights of a network that this recipe has made."""
-    embedding, first, second, out = network.layers
-    rows = np.concatenate([np.arange(HIDDEN) + n * (HIDDEN + COUNTERS) for n in range(4)])
-    return {
-        "token": embedding.E[:, :WIDTH],
-        "counts": embedding.E[:, WIDTH:],
-        "first": {
-            "W_x": first.W_x[rows, :WIDTH],
-            "W_a": first.W_a[rows, :HIDDEN],
-            "W_c": first.W_a[rows, HIDDEN:],
-            "b": first.b[rows],
-        },
-        "second": {"W_x": second.W_x, "W_a": second.W_a, "b": second.b},
-        "out": {"W": out.W_y, "b": out.b_y},
-    }
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", required=True, help="file of weights to write")
     parser.add_argument("--data", type=Path, default=tunes.FOLDER, help="where the package is")
-    parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--stop", type=int, help="a multiple of 3: ends after so many epochs")
-    parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument("--drop", type=float, default=1.0, help="share of what is dropped")
-    parser.add_argument("--begin", help="weights of an earlier run, to go on with")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

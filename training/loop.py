@@ -23,6 +23,7 @@ class Schedule:
     decay: float = 0.0  # of matrices, as AdamW has it
     clip: float = 1.0  # of the norm of the gradient
     mean: float = 0.998  # of the weights: how much of it stays at each update
+    last: int | None = None  # epoch that is trained, where the schedule is not followed to its end
 
 
 def fit(
@@ -67,7 +68,7 @@ def fit(
     params = jax.tree.map(jnp.asarray, params)
     mean, state = params, optimizer.init(params)
     done, start = 0, time.time()
-    for epoch in range(1, schedule.epochs + 1):
+    for epoch in range(1, (schedule.last or schedule.epochs) + 1):
         losses = []
         for batch in batches(draw):
             params, mean, state, value = update(params, mean, state, batch, done)

@@ -51,68 +51,120 @@ def dense(layer: Params, x: jax.Array) -> jax.Array:
     return x @ layer["W"].T + layer["b"]
 
 
-def gru(cell: Params, x: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The states (T, B, H) after each step of x (T, B, D) from ``start`` (B, H), and the last."""
+# XLA does not vectorise a gate that is cut out of an array of all gates: here each has its own.
 
-    def step(h: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        ours = h @ cell["W_a"].T
-        H = h.shape[-1]
-        r = jax.nn.sigmoid(inputs[:, :H] + ours[:, :H])
-        z = jax.nn.sigmoid(inputs[:, H : 2 * H] + ours[:, H : 2 * H])
-        n = jnp.tanh(inputs[:, 2 * H :] + r * (ours[:, 2 * H :] + cell["b_n"]))
-        h = (1 - z) * n + z * h
-        return h, h
 
-    last, states = jax.lax.scan(step, start, x @ cell["W_x"].T + cell["b"])
-    return states, last
+def gru(
+    cell: Params, x: jax.Array, start: jax.Array, keep: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """The states (T, B, H) after each step of x (T, B, D) from ``start`` (B, H), and the last.
+
+    Where ``keep`` (T, B) is false, they stay as they were.
+    """
+    gates = zip(jnp.split(cell["W_x"], 3), jnp.split(cell["b"], 3), strict=True)
+    given = [x @ W.T + b for W, b in gates]
+    keep = jnp.ones(x.shape[:2], bool) if keep is None else keep
+    states = _gru(given, cell["W_a"], cell["b_n"], start, keep[..., None])
+    return states, states[-1]
+
+
+@jax.custom_vjp
+def _gru(
+    given: list[jax.Array], W_a: jax.Array, b_n: jax.Array, start: jax.Array, keep: jax.Array
+) -> jax.Array:
+    return _gru_forward(given, W_a, b_n, start, keep)[0]
+
+
+def _gru_forward(
+    given: list[jax.Array], W_a: jax.Array, b_n: jax.Array, start: jax.Array, keep: jax.Array
+) -> Any:
+    turned = [W.T for W in jnp.split(W_a, 3)]
+
+    def step(h: jax.Array, now: Any) -> Any:
+        (r, z, n), stays = now
+        own = [h @ W for W in turned]
+        r, z = jax.nn.sigmoid(r + own[0]), jax.nn.sigmoid(z + own[1])
+        u = own[2] + b_n
+        n = jnp.tanh(n + r * u)
+        h = jnp.where(stays, n + z * (h - n), h)
+        return h, (h, r, z, n, u)
+
+    _, kept = jax.lax.scan(step, start, (given, keep))
+    return kept[0], (kept, W_a, start, keep)
+
+
+def _gru_backward(kept: Any, gradient: jax.Array) -> Any:
+    """As JAX finds it, but that of W_a is one product for all steps."""
+    (h, *gates), W_a, start, keep = kept
+    before = jnp.concatenate([start[None], h[:-1]])
+    rows = jnp.split(W_a, 3)
+
+    def step(dh: jax.Array, now: Any) -> Any:
+        dy, before, (r, z, n, u), stays = now
+        dh = dh + dy
+        here = jnp.where(stays, dh, 0)
+        dn = here * (1 - z) * (1 - n * n)
+        own = dn * u * r * (1 - r), here * (before - n) * z * (1 - z), dn * r
+        dh = jnp.where(stays, dh * z, dh) + sum(d @ W for d, W in zip(own, rows, strict=True))
+        return dh, (own, dn)
+
+    last = jnp.zeros_like(start)
+    inputs = (gradient, before, gates, keep)
+    first, ((dr, dz, du), dn) = jax.lax.scan(step, last, inputs, reverse=True)
+    dW = jnp.concatenate([jnp.einsum("tbg,tbh->gh", d, before) for d in (dr, dz, du)])
+    return [dr, dz, dn], dW, du.sum((0, 1)), first, None
+
+
+_gru.defvjp(_gru_forward, _gru_backward)
 
 
 def lstm(cell: Params, x: jax.Array) -> jax.Array:
     """The outputs (T, B, H) after each step of x (T, B, D), from a state of zeros."""
-    return _lstm(x @ cell["W_x"].T + cell["b"], cell["W_a"])
+    gates = zip(jnp.split(cell["W_x"], 4), jnp.split(cell["b"], 4), strict=True)
+    return _lstm([x @ W.T + b for W, b in gates], cell["W_a"])
 
 
 @jax.custom_vjp
-def _lstm(inputs: jax.Array, W_a: jax.Array) -> jax.Array:
-    return _lstm_forward(inputs, W_a)[0]
+def _lstm(given: list[jax.Array], W_a: jax.Array) -> jax.Array:
+    return _lstm_forward(given, W_a)[0]
 
 
-def _lstm_forward(inputs: jax.Array, W_a: jax.Array) -> Any:
-    turned = W_a.T
+def _lstm_forward(given: list[jax.Array], W_a: jax.Array) -> Any:
+    turned = [W.T for W in jnp.split(W_a, 4)]
 
-    def step(state: tuple[jax.Array, jax.Array], now: jax.Array) -> Any:
-        h, c = state
-        i, f, g, o = jnp.split(now + h @ turned, 4, axis=-1)
+    def step(state: tuple[jax.Array, jax.Array], now: list[jax.Array]) -> Any:
+        h, before = state
+        i, f, g, o = (x + h @ W for x, W in zip(now, turned, strict=True))
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-        before, c = c, f * c + i * g
+        c = f * before + i * g
         t = jnp.tanh(c)
         return (o * t, c), (o * t, before, t, i, f, g, o)
 
-    zeros = jnp.zeros((inputs.shape[1], W_a.shape[-1]))
-    _, kept = jax.lax.scan(step, (zeros, zeros), inputs)
+    zeros = jnp.zeros((given[0].shape[1], W_a.shape[-1]))
+    _, kept = jax.lax.scan(step, (zeros, zeros), given)
     return kept[0], (kept, W_a)
 
 
-def _lstm_backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _lstm_backward(kept: Any, gradient: jax.Array) -> tuple[list[jax.Array], jax.Array]:
     """As JAX finds it, but that of W_a is one product for all steps."""
     (h, *rest), W_a = kept
+    rows = jnp.split(W_a, 4)
 
     def step(state: tuple[jax.Array, jax.Array], now: Any) -> Any:
         dh, dc = state
         dy, before, t, i, f, g, o = now
         dh = dh + dy
         dc = dc + dh * o * (1 - t * t)
-        changes = (
+        changes = [
             dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g * g),
             dh * t * o * (1 - o),
-        )  # fmt: skip
-        change = jnp.concatenate(changes, axis=-1)
-        return (change @ W_a, dc * f), change
+        ]  # fmt: skip
+        return (sum(d @ W for d, W in zip(changes, rows, strict=True)), dc * f), changes
 
     zeros = jnp.zeros_like(h[0])
     _, changes = jax.lax.scan(step, (zeros, zeros), (gradient, *rest), reverse=True)
     before = jnp.concatenate([zeros[None], h[:-1]])
-    return changes, jnp.einsum("tbg,tbh->gh", changes, before)
+    return changes, jnp.concatenate([jnp.einsum("tbg,tbh->gh", d, before) for d in changes])
 
 
 _lstm.defvjp(_lstm_forward, _lstm_backward)
