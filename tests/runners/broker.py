@@ -100,7 +100,7 @@ class Broker:
             self._folder,
         )
         try:
-            service.wait_for_port(self._port, 180)
+            service.wait_for_port(self._port)
         except ServiceError:
             service.kill()
             raise

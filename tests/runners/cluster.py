@@ -59,7 +59,7 @@ class Cluster:
         """Where jobs keep their checkpoints."""
         return self.folder / "checkpoints"
 
-    def start_worker(self, seconds: float = 60) -> None:
+    def start_worker(self, seconds: float = services.START) -> None:
         """Starts a TaskManager; returns once the JobManager knows it."""
         worker = self._start("taskmanager", len(self._workers))
         self._workers.append(worker)
@@ -180,9 +180,10 @@ class Cluster:
             "taskmanager.bind-host": address,
             "taskmanager.numberOfTaskSlots": self._slots,
             "taskmanager.cpu.cores": float(self._slots),
-            # A killed TaskManager is missed after this, not after 50 s.
+            # A killed TaskManager is missed after this, not after 50 s; on a busy machine, one that
+            # lives may be silent for some seconds.
             "heartbeat.interval": 500,
-            "heartbeat.timeout": 3000,
+            "heartbeat.timeout": 15_000,
             "classloader.resolve-order": "parent-first",
             "state.checkpoints.dir": self.checkpoints.as_uri(),
             "io.tmp.dirs": folder / "tmp",

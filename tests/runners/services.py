@@ -13,6 +13,7 @@ from tests.runners import install
 
 JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 JAVA_OPENS = ("java.util", "java.lang", "java.nio", "java.time")
+START = 180.0  # seconds within which a service is ready, on a machine that others use too
 
 
 class ServiceError(RuntimeError):
@@ -55,13 +56,13 @@ class Service:
         """The last `size` characters of the log."""
         return self.log.read_text(encoding="utf-8", errors="replace")[-size:]
 
-    def wait_for_port(self, port: int, seconds: float = 30) -> None:
+    def wait_for_port(self, port: int, seconds: float = START) -> None:
         """Returns once `port` accepts connections; else ServiceError."""
         for _ in self._poll(f"port {port}", seconds):
             with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
                 return
 
-    def wait_for_line(self, text: str, seconds: float = 60) -> None:
+    def wait_for_line(self, text: str, seconds: float = START) -> None:
         """Returns once the log holds `text`; else ServiceError."""
         for _ in self._poll(repr(text), seconds):
             if text in self.log.read_text(encoding="utf-8", errors="replace"):

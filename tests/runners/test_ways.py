@@ -116,7 +116,7 @@ def test_the_command_line(
     out = tmp_path / "out"
     command = [sys.executable, "-m", "beam_rnn", "tag-names", "--no-view", "--input", str(source)]
     subprocess.run(
-        [*command, "--output", str(out), *where], cwd=install.REPOSITORY, check=True, timeout=120
+        [*command, "--output", str(out), *where], cwd=install.REPOSITORY, check=True, timeout=300
     )
     rows = rows_of((out / "words").glob("*.parquet"))
     assert in_order(rows, "stream", "token") == expected
@@ -148,7 +148,7 @@ def test_java(expected: Answers, tmp_path: Path, prism: tuple[Service, int]) -> 
     classes = tmp_path / "classes"
     path = f"{lib}{os.sep}*"
     java = [str(file) for file in SOURCES.rglob("*.java")]
-    subprocess.run(["javac", "-d", str(classes), "-cp", path, *java], check=True, timeout=120)
+    subprocess.run(["javac", "-d", str(classes), "-cp", path, *java], check=True, timeout=300)
     source = tmp_path / "texts.jsonl"
     events = [{"user": stream, "text": text} for stream, text in TEXTS.items()]
     source.write_text("".join(json.dumps(event) + "\n" for event in events))
@@ -163,7 +163,7 @@ def test_java(expected: Answers, tmp_path: Path, prism: tuple[Service, int]) -> 
         tmp_path,
     )
     with stopped(expansion):
-        expansion.wait_for_port(port, 60)
+        expansion.wait_for_port(port)
         job = Service(
             "java-pipeline",
             [
