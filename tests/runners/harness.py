@@ -20,8 +20,8 @@ from apache_beam.runners.runner import PipelineRunner
 
 from tests.runners.services import Service
 
-# Flink embedded in its job server, the same with checkpoints, and a cluster with checkpoints.
-FLINK_UNBOUNDED = ["FlinkStreaming", "FlinkCheckpoints", "FlinkCluster"]
+# Flink embedded in its job server, and a cluster with checkpoints.
+FLINK_UNBOUNDED = ["FlinkStreaming", "FlinkCluster"]
 UNBOUNDED = ["FnApiRunner", "BundleBasedDirectRunner", "Prism", *FLINK_UNBOUNDED]
 ALL = [*UNBOUNDED, "FlinkBatch"]
 # Elsewhere event-time timers of unbounded pipelines do not wait for the watermark.

@@ -19,7 +19,8 @@ PRONOUNCE = str(Path(__file__).parents[2] / "models" / "pronounce.safetensors")
 LETTER = tuple[str, beam.typehints.Tuple[str, bool]]
 TWO = ["FnApiRunner", "Prism"]
 
-pytestmark = pytest.mark.slow
+# In one worker, so that each is fetched once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
 
 
 def fetched(fetch: Callable[[], Any]) -> Any:
@@ -52,6 +53,8 @@ def streamed(
     )
 
 
+# A model's size is nothing to a runner: test_shapes has Translate and Tag on each of them.
+@pytest.mark.parametrize("runner", TWO, indirect=True)
 @pytest.mark.parametrize("width", [1, 8])
 def test_words_are_pronounced_as_in_batch(runner: Runner, width: int) -> None:
     words = pronounce.draw_words(dictionary())
@@ -93,7 +96,7 @@ def test_hindi_words_are_transliterated_as_in_batch(runner: Runner, tmp_path: Pa
     assert "".join(wanted["भारत"][0]) == "bharat"
 
 
-@pytest.mark.parametrize("runner", TWO, indirect=True)
+@pytest.mark.parametrize("runner", TWO[:1], indirect=True)
 def test_names_are_found_at_the_ends_of_sentences(runner: Runner, tmp_path: Path) -> None:
     """All test sentences of CoNLL-2003, 50 streams of them side by side."""
     wheel = fetched(neuroner.fetch)

@@ -29,11 +29,12 @@ def tagged(
     )
 
 
-@pytest.mark.parametrize(
-    ("shards", "number"), [(1, 200), (7, 200), (32, 200), (128, 60), (1 << 20, 60)]
-)
+@pytest.mark.parametrize(("shards", "number"), [(1, 200), (128, 60), (1 << 20, 60)])
 def test_any_number_of_shards_gives_the_same_bits(runner: Runner, shards: int, number: int) -> None:
-    """Many shards are dear, so they have fewer streams; the last has one for each stream."""
+    """Many shards are dear, so they have fewer streams; the last has one for each stream.
+
+    What all other tests have is between the first two: 3, 5, 7, 32.
+    """
     net = network()
     events = interleaved(streams(number, 30, seed=7), seed=7)
     if shards > 1000:
