@@ -34,8 +34,10 @@ test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS=
 		-n $(JOBS) --dist loadfile $(ARGS)
 	@$(BIN)/python -m pytest tests/runners tests/faults $(ARGS)
 
+# A quarter of the random histories that `make test` tries.
 unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute (JOBS=2)
-	@$(BIN)/python -m pytest --ignore=tests/runners -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
+	@BEAM_RNN_EXAMPLES=$${BEAM_RNN_EXAMPLES:-25} $(BIN)/python -m pytest --ignore=tests/runners \
+		-m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
 	@$(BIN)/python -m pytest tests/runners $(ARGS)

@@ -195,6 +195,8 @@ def test_features_are_features_and_pickle(name: str) -> None:
     assert whole(again, sound(0.1)).tobytes() == whole(feature, sound(0.1)).tobytes()
 
 
+# librosa compiles itself when it is first used on a machine, for 20 s and more.
+@pytest.mark.slow
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("htk", [False, True])
 @pytest.mark.parametrize("norm", [False, True])
@@ -224,6 +226,7 @@ def test_log_mel_is_that_of_librosa(center: bool, htk: bool, norm: bool) -> None
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_cepstra_slopes_and_pre_emphasis_are_those_of_librosa() -> None:
     librosa = pytest.importorskip("librosa")
     samples = sound(1.0)
@@ -241,6 +244,7 @@ def test_cepstra_slopes_and_pre_emphasis_are_those_of_librosa() -> None:
     np.testing.assert_allclose(got, np.concatenate(slopes).T, rtol=0, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_normalised_energies_are_those_of_librosa() -> None:
     librosa = pytest.importorskip("librosa")
     samples = sound(1.0)
