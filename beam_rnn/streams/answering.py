@@ -32,8 +32,8 @@ class Answering(ABC):
       inputs: what the model takes.
       state_size: floats in a state row.
       speaks_last: whether something may still be said when no more inputs can come.
-      needs: what an event that brings a sequence to its end must not leave empty, by its name, or
-        None where a sequence without inputs is no fault.
+      needs: what is empty, by its name, where a sequence of which something came has no inputs, or
+        None where that is no fault.
       gives: what answers are made of, which is the same for every model of a live stream.
       state_layout: what a state row is made of, the same for models that can go on with it.
       sure: whether ``step`` can not fail, so that nothing is kept to undo it.

@@ -30,7 +30,8 @@ class Feeding:
         and when (microseconds).
       bad: source, row and time of the events that failed, and why.
       unfinished: row and time of the sequences whose end the feature could not finish, and why.
-      empty: source, row and time of the events that ended a sequence which had no inputs at all.
+      empty: source, row and time of the events that ended a sequence of which the feature
+        remembered something, but made no input at all. An end where nothing waits is none.
     """
 
     feature: Feature
@@ -75,6 +76,7 @@ class Feeding:
 
         ``source``: the event with which it ends, or None where it ends without one.
         """
+        fruitless = bool(self.memory[row])
         if self.memory[row]:
             try:
                 pieces = self.feature.finish(self.memory[row])
@@ -82,7 +84,7 @@ class Feeding:
             except StateError:  # no sequence is to blame
                 raise
             except Exception as error:  # as above
-                pieces = []
+                pieces, fruitless = [], False
                 self.unfinished.append((row, time, why(error)))
             self._add(row, time, pieces)
             self.memory[row] = b""
@@ -93,7 +95,7 @@ class Feeding:
             self._until[last] = time
         elif began < 0:
             self.closed[row] = time
-        elif source is not None:
+        elif source is not None and fruitless:
             self.empty.append((source, row, time))
         self._began[row] = len(self._row)
 

@@ -12,6 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 import beam_rnn as rnn
+from beam_rnn.features import Pieces
 from beam_rnn.nn import Sampling
 from tests.nn.translators import MODELS, V_IN
 from tests.nn.writers import READER, WRITER
@@ -90,14 +91,44 @@ def test_bad_sources_leave_and_the_others_go_on() -> None:
         wanted = [("a", *translated("abc")), ("b", *translated("ba"))]
         assert_that(answers, equal_to(wanted), label="good")
         too_long = "InputError: a source of more than 8 inputs: it gets no answer"
-        empty = "InputError: an empty source: expected at least one input"
         bad = [
-            rnn.BadEvent("a", empty, ""),
-            rnn.BadEvent("c", empty, ""),
             rnn.BadEvent("b", "KeyError: 'x'", "xyz"),
             *[rnn.BadEvent("b", too_long, "abcdefghij")] * 2,
         ]
         assert_that(answers.failed, equal_to(bad), label="bad")
+
+
+def test_an_end_where_nothing_waits_is_no_failure() -> None:
+    letters = Pieces(list(LETTERS))
+    parts = [("a", "ba"), ("a", " ."), ("a", "."), ("b", "."), ("c", "?!"), ("c", "."), ("d", "c")]
+    p = pipeline()
+    answers = (
+        p
+        | beam.Create(parts)
+        | rnn.Translate(MODEL, x=Ended(letters), end=lambda part: part.endswith("."))
+    )
+    assert_that(
+        answers, equal_to([("a", *translated("ba")), ("d", *translated("c"))]), label="good"
+    )
+    # Of what was read no input could be made: that is one.
+    reason = "InputError: an empty source: expected at least one input"
+    assert_that(answers.failed, equal_to([rnn.BadEvent("c", reason, ".")]), label="bad")
+    before = rnn.counts()["failed"]
+    p.run()
+    assert rnn.counts()["failed"] - before == 1
+
+
+class Ended:
+    """A feature of texts whose point is an end, and nothing that is read."""
+
+    def __init__(self, letters: Pieces) -> None:
+        self._letters = letters
+
+    def feed(self, value: str, memory: bytes) -> tuple[list[tuple[str, int]], bytes]:
+        return self._letters.feed(value.removesuffix("."), memory)
+
+    def finish(self, memory: bytes) -> list[tuple[str, int]]:
+        return self._letters.finish(memory)
 
 
 def test_a_token_outside_of_the_vocabulary_leaves() -> None:
@@ -126,8 +157,7 @@ def test_a_prompt_is_continued_and_an_empty_one_is_not() -> None:
             if word
         ]
         assert_that(answers, equal_to(wanted), label="good")
-        reason = "InputError: an empty prompt: expected at least one input"
-        assert_that(answers.failed, equal_to([rnn.BadEvent("a", reason, "")]), label="bad")
+        assert_that(answers.failed, equal_to([]), label="bad")
 
 
 def test_ticks_draw_and_names_stand_for_ids() -> None:
