@@ -112,6 +112,41 @@ class Rows:
         return [(self.start(i), row) for i, row in enumerate(rows, first)]
 
 
+class RowsOf(Rows):
+    """Base of the features that make a row of each row of another one, ``below``.
+
+    Those that need only the row itself define ``of_rows``.
+    """
+
+    @property
+    def below(self) -> Rows:
+        """Whose rows they are made of."""
+        raise NotImplementedError
+
+    def of_rows(self, rows: Floats) -> Floats:
+        """Rows (n, below.width) -> (n, width); each is the same bits in any company."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        return self.below.width
+
+    @property
+    def seconds(self) -> float:
+        return self.below.seconds
+
+    def start(self, index: int) -> float:
+        return self.below.start(index)
+
+    def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
+        index, rows, memory = self.below.rows(value, memory)
+        return index, self.of_rows(rows), memory
+
+    def last_rows(self, memory: bytes) -> tuple[int, Floats]:
+        index, rows = self.below.last_rows(memory)
+        return index, self.of_rows(rows)
+
+
 def parts_of(memory: bytes) -> tuple[int, bytes, bytes]:
     """Frames given, the inner memory, and the rest."""
     if len(memory) < HEAD.size:

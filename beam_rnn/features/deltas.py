@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from beam_rnn.errors import OptionError, StateError
-from beam_rnn.features.audio import HEAD, Floats, Rows, parts_of
+from beam_rnn.features.audio import HEAD, Floats, Rows, RowsOf, parts_of
 
 __all__ = ["Deltas"]
 
 
 @dataclass(frozen=True)
-class Deltas(Rows):
+class Deltas(RowsOf):
     """A Feature: rows of another one with their slopes, [row | slope | slope of the slope].
 
     d[t] = sum_n n (c[t+n] - c[t-n]) / (2 sum_n n^2), n = 1..reach, the first and the last row
@@ -41,15 +41,12 @@ class Deltas(Rows):
             raise OptionError(f"reach is {self.reach}, order {self.order}: expected 1.., 1 or 2")
 
     @property
-    def width(self) -> int:
-        return int(self.feature.width) * (1 + self.order)
-
-    def start(self, index: int) -> float:
-        return float(self.feature.start(index))
+    def below(self) -> Rows:
+        return self.feature
 
     @property
-    def seconds(self) -> float:
-        return self.feature.seconds
+    def width(self) -> int:
+        return self.feature.width * (1 + self.order)
 
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, inner, tails = self._recall(memory)

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from beam_rnn.errors import OptionError, StateError
-from beam_rnn.features.audio import HEAD, Floats, Rows, parts_of
+from beam_rnn.features.audio import HEAD, Floats, Rows, RowsOf, parts_of
 from beam_rnn.features.spectra import LogMel
 
 __all__ = ["PCEN", "Stacked"]
 
 
 @dataclass(frozen=True)
-class PCEN(Rows):
+class PCEN(RowsOf):
     """A Feature: chunks of sound -> mel energies, each normalised in its band (Wang et al., 2017).
 
     M[t] = (1 - s) M[t-1] + s E[t], beginning at M = E[0];
@@ -48,15 +48,8 @@ class PCEN(Rows):
             raise OptionError("mel gives decibels, expected natural logarithms")
 
     @property
-    def width(self) -> int:
-        return self.mel.width
-
-    def start(self, index: int) -> float:
-        return self.mel.start(index)
-
-    @property
-    def seconds(self) -> float:
-        return self.mel.seconds
+    def below(self) -> Rows:
+        return self.mel
 
     def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
         index, inner, mean = self._recall(memory)
@@ -119,10 +112,10 @@ class Stacked(Rows):
 
     @property
     def width(self) -> int:
-        return self.number * int(self.feature.width)
+        return self.number * self.feature.width
 
     def start(self, index: int) -> float:
-        return float(self.feature.start(index * self.number))
+        return self.feature.start(index * self.number)
 
     @property
     def seconds(self) -> float:
@@ -147,7 +140,7 @@ class Stacked(Rows):
         return index, known.reshape(-1, self.width)
 
     def _recall(self, memory: bytes) -> tuple[int, bytes, Floats]:
-        width = int(self.feature.width)
+        width = self.feature.width
         if not memory:
             return 0, b"", np.zeros((0, width), np.float32)
         index, inner, rest = parts_of(memory)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_rnn.errors import OptionError
-from beam_rnn.features.audio import Floats, Frames, Rows
+from beam_rnn.features.audio import Floats, Frames, Rows, RowsOf
 
 __all__ = ["LogMel", "MFCC"]
 
@@ -16,7 +16,7 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class LogMel(Rows):
+class LogMel(RowsOf):
     """A Feature: chunks of sound -> the logarithm of the energy in mel bands, (bands,).
 
     The conventions are those of ``librosa.feature.melspectrogram``: periodic window, power of the
@@ -79,27 +79,15 @@ class LogMel(Rows):
         return self.high or 0.0
 
     @property
+    def below(self) -> Rows:
+        return self.frames
+
+    @property
     def width(self) -> int:
         return self.bands
 
-    def start(self, index: int) -> float:
-        return self.frames.start(index)
-
-    @property
-    def seconds(self) -> float:
-        return self.frames.seconds
-
-    def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
-        index, frames, memory = self.frames.rows(value, memory)
-        return index, self.of_frames(frames), memory
-
-    def last_rows(self, memory: bytes) -> tuple[int, Floats]:
-        index, frames = self.frames.last_rows(memory)
-        return index, self.of_frames(frames)
-
-    def of_frames(self, frames: Floats) -> Floats:
-        """Frames (n, size) -> (n, bands); each row is the same bits in any company."""
-        windowed = frames * _window(self.window, self.frames.size)
+    def of_rows(self, rows: Floats) -> Floats:
+        windowed = rows * _window(self.window, self.frames.size)
         magnitude = np.abs(np.fft.rfft(windowed, self.points))
         if self.power != 1:
             magnitude **= self.power
@@ -117,7 +105,7 @@ class LogMel(Rows):
 
 
 @dataclass(frozen=True)
-class MFCC(Rows):
+class MFCC(RowsOf):
     """A Feature: chunks of sound -> mel-frequency cepstral coefficients (Davis, Mermelstein, 1980).
 
     The orthonormal DCT-II of a row of ``mel``, as ``librosa.feature.mfcc``.
@@ -138,25 +126,14 @@ class MFCC(Rows):
             raise OptionError(f"number is {self.number}, expected 1 to {self.mel.bands} bands")
 
     @property
+    def below(self) -> Rows:
+        return self.mel
+
+    @property
     def width(self) -> int:
         return self.number
 
-    def start(self, index: int) -> float:
-        return self.mel.start(index)
-
-    @property
-    def seconds(self) -> float:
-        return self.mel.seconds
-
-    def rows(self, value: Any, memory: bytes) -> tuple[int, Floats, bytes]:
-        index, rows, memory = self.mel.rows(value, memory)
-        return index, self._of(rows), memory
-
-    def last_rows(self, memory: bytes) -> tuple[int, Floats]:
-        index, rows = self.mel.last_rows(memory)
-        return index, self._of(rows)
-
-    def _of(self, rows: Floats) -> Floats:
+    def of_rows(self, rows: Floats) -> Floats:
         # No BLAS: the bits of a row must not depend on how many there are.
         cosines = _cosines(self.number, self.mel.bands)
         doubles = rows.astype(np.float64)

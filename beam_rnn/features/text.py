@@ -61,6 +61,22 @@ _PLAIN = str.maketrans(
 _CACHED = 1 << 16
 
 
+def ids_of(vocabulary: Sequence[str]) -> dict[str, int]:
+    """The id of each word of a vocabulary.
+
+    Raises:
+      OptionError: it does not start with "" and UNKNOWN, or has a word twice.
+    """
+    first = tuple(vocabulary[:2])
+    if first != ("", UNKNOWN):
+        raise OptionError(f'a vocabulary starts with "" and "{UNKNOWN}", got {first}')
+    ids = {word: i for i, word in enumerate(vocabulary)}
+    if len(ids) != len(vocabulary):
+        twice = next(word for i, word in enumerate(vocabulary) if ids[word] != i)
+        raise OptionError(f"the vocabulary has the word {twice!r} twice")
+    return ids
+
+
 class Words:
     """A Feature: a piece of text -> [(Token, row), ...] for a network that reads word rows.
 
@@ -80,14 +96,8 @@ class Words:
     """Columns of a row."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
-        words = tuple(vocabulary)
-        if words[:2] != ("", UNKNOWN):
-            raise OptionError(f'a vocabulary starts with "" and "{UNKNOWN}", got {words[:2]}')
-        self.vocabulary = words
-        self._ids = {word: i for i, word in enumerate(words)}
-        if len(self._ids) != len(words):
-            twice = next(w for i, w in enumerate(words) if self._ids[w] != i)
-            raise OptionError(f"the vocabulary has the word {twice!r} twice")
+        self.vocabulary = tuple(vocabulary)
+        self._ids = ids_of(self.vocabulary)
         self._rows: dict[str, NDArray[np.int64]] = {}
 
     @property

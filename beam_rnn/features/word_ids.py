@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_rnn.errors import OptionError
-from beam_rnn.features.text import UNKNOWN
+from beam_rnn.features.text import ids_of
 from beam_rnn.features.tokens import Token, tokenize, tokenize_tail
 
 __all__ = ["WordIds"]
@@ -28,14 +27,8 @@ class WordIds:
     echoes = Token
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
-        words = tuple(vocabulary)
-        if words[:2] != ("", UNKNOWN):
-            raise OptionError(f'a vocabulary starts with "" and "{UNKNOWN}", got {words[:2]}')
-        self.vocabulary = words
-        self._ids = {word: i for i, word in enumerate(words)}
-        if len(self._ids) != len(words):
-            twice = next(w for i, w in enumerate(words) if self._ids[w] != i)
-            raise OptionError(f"the vocabulary has the word {twice!r} twice")
+        self.vocabulary = tuple(vocabulary)
+        self._ids = ids_of(self.vocabulary)
 
     @staticmethod
     def form(word: str) -> str:

@@ -86,6 +86,8 @@ class Inputs:
             return self.check(flat.reshape(len(xs), *xs[0].shape))
         if len(self.shape) == 1 and kinds <= {list, tuple}:
             return self.check(self._listed(xs))
+        if kinds and kinds <= {list, tuple}:
+            return np.concatenate([self.check_one(x) for x in xs])
         if not self.shape and all(issubclass(kind, _WHOLE) for kind in kinds) and bool not in kinds:
             return self.check(np.array(xs, None if xs else np.int64))
         raise InputError("inputs of different kinds")
