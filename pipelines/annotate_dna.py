@@ -18,18 +18,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.transforms.window import TimestampedValue
 
 import beam_rnn as rnn
 from beam_rnn.features import Nucleotides
 from beam_rnn.report import Kind, Piece, Section
-from pipelines import batch, fasta, sinks, sources, splice
-from pipelines.application import Application, Rows, need, told
-from pipelines.events import Failed
+from pipelines import fasta, sinks, sources, splice
+from pipelines.application import Application, Rows
 from pipelines.genes import find_genes, gff_lines, write_gff
 from pipelines.pages import Look
 from pipelines.places import MODELS, SAMPLES
-from pipelines.texts import TextOf, as_failed, by_stream, is_last
+from pipelines.texts import TextOf, is_last
 
 BASES, GENES, TRACK = "bases", "genes.gff3", "track.png"
 DRAWN = 24_000  # bases of the longest sequence that the picture shows
@@ -62,33 +60,16 @@ def tagger_of(path: str) -> tuple[rnn.Network, TextOf]:
     return network, TextOf(Nucleotides(int(network.card.get("lookahead", 300))))
 
 
-def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    if arguments.splice:
-        return splice.find(told(pipeline, arguments, _lines(arguments)), arguments.splice_model)
-    _, bases = tagger_of(arguments.model)
-    events = told(pipeline, arguments, _lines(arguments))
-    tagged = (
-        events
-        | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, sources.Event])
-        | "Tag" >> rnn.Tag(arguments.model, x=bases, end=is_last)
+def _answer(events: Any, given: argparse.Namespace) -> Rows:
+    _, bases = tagger_of(given.model)
+    tagged = events | "Tag" >> rnn.Tag(
+        given.model, x=bases, end=is_last, expire_after=given.expire_after
     )
-    untagged = tagged.failed | "Untagged" >> beam.Map(as_failed).with_output_types(Failed)
-    return {BASES: _rows(tagged)}, (events.failed, untagged)
+    return {BASES: tagged | "Bases" >> beam.Map(_as_base).with_output_types(Base)}, [tagged.failed]
 
 
-def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    events = pipeline | "Read" >> batch.ReadEvents(arguments.input)
-    if arguments.splice:
-        whole = events | "Events" >> beam.Map(_event).with_output_types(sources.Event)
-        whole.failed = events.failed
-        return splice.find(whole, arguments.splice_model)
-    tagger_of(arguments.model)  # so that a wrong one is refused here, not in a worker
-    tagged = events | "Tag" >> batch.TagWhole(arguments.model, tagger_of)
-    return {BASES: _rows(tagged)}, (events.failed,)
-
-
-def _rows(tagged: Any) -> Any:
-    return tagged | "Rows" >> beam.Map(_as_base).with_output_types(Base)
+def _answer_splice(events: Any, given: argparse.Namespace) -> Rows:
+    return splice.find(events, given.splice_model)
 
 
 def _as_base(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> Base:
@@ -96,30 +77,23 @@ def _as_base(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> B
     return Base(stream, time.micros, answer.step, answer.input, answer.label, float(answer.score))
 
 
-def _event(row: tuple[str, tuple[int, sources.Event]]) -> TimestampedValue:
-    event = row[1][1]
-    return TimestampedValue(event, event.time)
+def _lines(given: argparse.Namespace) -> sources.Lines:
+    if fasta.format_of(given.input):
+        return fasta.Sequences(given.input, None if given.splice else fasta.PIECE)
+    return sources.lines_of(given.input)
 
 
-def _lines(arguments: argparse.Namespace) -> sources.Lines:
-    if fasta.format_of(arguments.input):
-        return fasta.Sequences(arguments.input, None if arguments.splice else fasta.PIECE)
-    return sources.lines_of(arguments.input)
+def _check(given: argparse.Namespace) -> None:
+    if fasta.format_of(given.input) and not given.batch:
+        fasta.read_records(given.input)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    if fasta.format_of(arguments.input) and not arguments.batch:
-        need("Bio", "Biopython")
-        fasta.read_records(arguments.input)
-    need("matplotlib", "Matplotlib")
-
-
-def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def _finish(given: argparse.Namespace, output: Path) -> list[str]:
     from pipelines.tracks import draw_track
 
     known = {}
-    if fasta.format_of(arguments.input):
-        known = {record.name: record.known for record in fasta.read_records(arguments.input)}
+    if fasta.format_of(given.input):
+        known = {record.name: record.known for record in fasta.read_records(given.input)}
     lines, found, bases = [], 0, 0
     longest: tuple[Any, ...] | None = None
     for stream, text, labels, scores in sequences_of(output / BASES):
@@ -135,28 +109,21 @@ def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
     return [f"{bases:,} bases, {found:,} genes"]
 
 
-def sequences_of(folder: Path) -> "list[tuple[str, str, list[str], np.ndarray]]":
+def sequences_of(folder: Path) -> list[tuple[str, str, list[str], np.ndarray]]:
     """(stream, bases, labels, scores) of each sequence that was written; the last of its name."""
-    import pyarrow as pa
-
-    parts = list(sinks.read_parts(folder, sinks.schema_of(Base)))
-    if not parts:
-        return []
-    table = pa.concat_tables(parts)
-    rows: dict[str, list[tuple[str, str, float]]] = {}
-    columns = [table.column(name).to_pylist() for name in ("stream", "step", *Base._fields[3:])]
-    for stream, step, *row in zip(*columns, strict=True):
-        if step == 1:
-            rows[stream] = []
-        rows[stream].append(tuple(row))
+    sequences: dict[str, list[Base]] = {}
+    for base in sinks.read_rows(folder, Base):
+        if base.step == 1:
+            sequences[base.stream] = []
+        sequences[base.stream].append(base)
     return [
         (
             stream,
-            "".join(base for base, _, _ in own),
-            [label for _, label, _ in own],
-            np.array([score for _, _, score in own], np.float32),
+            "".join(base.base for base in own),
+            [base.label for base in own],
+            np.array([base.score for base in own], np.float32),
         )
-        for stream, own in rows.items()
+        for stream, own in sequences.items()
     ]
 
 
@@ -199,19 +166,21 @@ APPLICATION = Application(
     sample=SAMPLES / "contigs.gbk",
     model=MODELS / "annotate_dna.safetensors",
     rows={BASES: Base},
-    live=_live,
-    batch=_batch,
-    finish=_finish,
-    files=(GENES, TRACK),
+    answer=_answer,
+    lines=_lines,
+    needs=[("Bio", "Biopython"), ("matplotlib", "Matplotlib")],
     check=_check,
     options=_options,
+    finish=_finish,
+    files=(GENES, TRACK),
     look=LOOK,
 )
 SPLICE = dataclasses.replace(
     APPLICATION,
     rows={splice.FOLDER: splice.Site},
-    files=(splice.FILE,),
+    answer=_answer_splice,
     finish=splice.finish,
+    files=(splice.FILE,),
     look=splice.LOOK,
 )
 
@@ -220,7 +189,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
     arguments = sys.argv[1:] if argv is None else argv
     return (SPLICE if "--splice" in arguments else APPLICATION).main(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,8 +9,6 @@ failed.jsonl. Ratings go from -3.5, as bad as can be, to 3.5.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +17,10 @@ import pyarrow as pa
 
 import beam_rnn as rnn
 from beam_rnn.features import WordIds
-from pipelines import batch, moods, sinks
-from pipelines.application import Application, Rows, need, told
-from pipelines.events import Event, Failed
+from pipelines import moods, sinks, sources
+from pipelines.application import Application, Rows, View
 from pipelines.places import MODELS, SAMPLES
-from pipelines.sources import lines_of
-from pipelines.texts import TextOf, as_failed, by_stream, is_last
+from pipelines.texts import TextOf, is_last
 
 SENTENCES, RATINGS, PICTURE = "sentences", "ratings", "ratings.png"
 GOOD = "positive"
@@ -114,31 +110,16 @@ def rating_of(label: str, score: float) -> float:
     return 7 * ((score if label == GOOD else 1 - score) - 0.5)
 
 
-def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    _, feature = classifier_of(arguments.model)
-    events = told(pipeline, arguments, lines_of(arguments.input))
-    streams = events | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
-    options = {"x": feature, "end": is_last, "expire_after": arguments.expire_after}
-    tagged = streams | "Tag" >> rnn.Tag(arguments.model, **options)
-    rated = streams | "Classify" >> rnn.Classify(arguments.model, **options)
-    bad = tagged.failed | "Unread" >> beam.Map(as_failed).with_output_types(Failed)
-    return _rows(tagged, rated), (events.failed, bad)
-
-
-def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    classifier_of(arguments.model)  # so that a wrong one is refused here, not in a worker
-    events = pipeline | "Read" >> batch.ReadEvents(arguments.input)
-    tagged = events | "Tag" >> batch.TagWhole(arguments.model, classifier_of)
-    rated = events | "Classify" >> batch.ClassifyWhole(arguments.model, classifier_of)
-    return _rows(tagged, rated), (events.failed,)
-
-
-def _rows(tagged: Any, rated: Any) -> dict[str, Any]:
+def _answer(events: Any, given: argparse.Namespace) -> Rows:
+    _, sentences = classifier_of(given.model)
+    options = {"x": sentences, "end": is_last, "expire_after": given.expire_after}
+    tagged = events | "Tag" >> rnn.Tag(given.model, **options)
+    rated = events | "Classify" >> rnn.Classify(given.model, **options)
     ended = tagged | "Sentences" >> beam.Filter(_ends)
     return {
         SENTENCES: ended | "Said" >> beam.Map(_as_said).with_output_types(Said),
         RATINGS: rated | "Rated" >> beam.Map(_as_rated).with_output_types(Rated),
-    }
+    }, [tagged.failed]  # what one of both cannot read, the other cannot either: told once
 
 
 def _ends(tagged: tuple[str, Any]) -> bool:
@@ -157,7 +138,7 @@ def _as_rated(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam)
     return Rated(stream, time.micros, answer.steps, answer.label, rating)
 
 
-def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def _finish(given: argparse.Namespace, output: Path) -> list[str]:
     texts = moods.Moods.of(sinks.read_parts(output / SENTENCES, sinks.schema_of(Said)))
     parts = list(sinks.read_parts(output / RATINGS, sinks.schema_of(Rated)))
     labels = pa.concat_tables(parts).column("label").to_pylist() if parts else []
@@ -172,41 +153,20 @@ def _tell(row: Any) -> str | None:
     return f"{row.rating:+5.1f}  {row.stream}  {row.sentence[:90]}"
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--expire-after",
-        type=float,
-        metavar="SECONDS",
-        help="a text without a piece for so long has ended (not on the local runner)",
-    )
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    need("matplotlib", "Matplotlib")
-
-
 APPLICATION = Application(
     name="classify-sentiment",
     summary="Rate reviews and chats while they are being written.",
-    inputs="JSON lines: a file, a folder that grows, or - for standard input",
+    inputs=sources.TEXTS,
     sample=SAMPLES / "opinions.jsonl",
     model=MODELS / "classify_sentiment.safetensors",
     rows={SENTENCES: Said, RATINGS: Rated},
-    live=_live,
-    batch=_batch,
+    answer=_answer,
+    lines=sources.texts_of,
+    needs=[("matplotlib", "Matplotlib")],
     finish=_finish,
     files=(PICTURE,),
-    check=_check,
-    options=_options,
-    tell=_tell,
+    view=View(_tell),
     look=moods.LOOK,
 )
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
-    return APPLICATION.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = APPLICATION.main

@@ -10,24 +10,22 @@ index.html and failed.jsonl.
 
 import argparse
 import json
-import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
 import beam_rnn as rnn
 from beam_rnn.features import Pose, Silhouette
 from beam_rnn.report import Kind, Piece, Section
-from pipelines import batch, sinks, sources
-from pipelines.application import Application, Rows, as_answer, need
-from pipelines.events import Failed, Observed
+from pipelines import sinks, sources
+from pipelines.application import Application, Rows, View
 from pipelines.pages import Look
 from pipelines.places import MODELS, SAMPLES
 from pipelines.spells import RUNNING, Spell, find_spells
-from pipelines.texts import Seen, as_failed, by_stream, is_last
+from pipelines.texts import Seen, is_last
 
 ANSWERS, RUNS, STRIP, MARKED = "answers", "runs.jsonl", "strip.png", "marked.avi"
 POSE_MODEL, VIDEO_MODEL = (
@@ -61,103 +59,74 @@ def detector_of(path: str) -> tuple[rnn.Network, Seen]:
     )
 
 
-def _field(arguments: argparse.Namespace) -> str:
-    return "mask" if _takes_masks(arguments) else "joints"
-
-
-def _takes_masks(arguments: argparse.Namespace) -> bool:
-    return Path(arguments.model) == VIDEO_MODEL or _is_video(arguments)
-
-
-def _is_video(arguments: argparse.Namespace) -> bool:
+def _is_video(given: argparse.Namespace) -> bool:
     from pipelines.video import is_video
 
-    return not arguments.batch and is_video(arguments.input)
+    return not given.batch and is_video(given.input)
 
 
-def _model(arguments: argparse.Namespace) -> str:
-    if Path(arguments.model) == POSE_MODEL and _is_video(arguments):
+def _model(given: argparse.Namespace) -> str:
+    if Path(given.model) == POSE_MODEL and _is_video(given):
         return str(VIDEO_MODEL)
-    return str(arguments.model)
+    return str(given.model)
 
 
-def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    _, feature = detector_of(_model(arguments))
-    lines: sources.Lines = sources.lines_of(arguments.input)
-    if _is_video(arguments):
-        from pipelines.video import People
-
-        lines = People(arguments.input, arguments.silhouettes)
-    read = sources.ReadEvents(
-        lines, arguments.speed or None, arguments.until_idle, _field(arguments)
-    )
-    events = pipeline | "Read" >> read
-    tagged = (
-        events
-        | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Observed])
-        | "Tag" >> rnn.Tag(_model(arguments), x=feature, end=is_last)
-    )
-    untagged = tagged.failed | "Untagged" >> beam.Map(_as_failed).with_output_types(Failed)
-    return {ANSWERS: _rows(tagged)}, (events.failed, untagged)
+def _field(given: argparse.Namespace) -> str:
+    return "mask" if Path(_model(given)) == VIDEO_MODEL or _is_video(given) else "joints"
 
 
-def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    model = _model(arguments)
-    detector_of(model)  # so that a wrong one is refused here, not in a worker
-    events = pipeline | "Read" >> batch.ReadEvents(arguments.input, _field(arguments))
-    tagged = events | "Tag" >> batch.TagWhole(model, detector_of)
-    return {ANSWERS: _rows(tagged)}, (events.failed,)
+def _lines(given: argparse.Namespace) -> sources.Lines:
+    if not _is_video(given):
+        return sources.lines_of(given.input)
+    from pipelines.video import People
+
+    return People(given.input, given.silhouettes)
 
 
-def _rows(tagged: Any) -> Any:
-    return tagged | "Rows" >> beam.Map(as_answer).with_output_types(sinks.Answer)
+def _answer(events: Any, given: argparse.Namespace) -> Rows:
+    model = _model(given)
+    _, seen = detector_of(model)
+    tagged = events | "Tag" >> rnn.Tag(model, x=seen, end=is_last, expire_after=given.expire_after)
+    answers = tagged | "Answers" >> beam.Map(_as_answer).with_output_types(sinks.Answer)
+    return {ANSWERS: answers}, [tagged.failed]
 
 
-def _as_failed(bad: Any) -> Failed:
-    """What the network could not take; of a long value the beginning."""
-    failed = as_failed(bad)
-    return failed._replace(input=failed.input[:200])
+def _as_answer(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> sinks.Answer:
+    stream, answer = tagged
+    return sinks.Answer(stream, time.micros, answer.step, answer.label, float(answer.score))
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    need("cv2", "OpenCV")
-    need("matplotlib", "Matplotlib")
-    if _is_video(arguments) and not arguments.input.isdigit():
+def _check(given: argparse.Namespace) -> None:
+    if _is_video(given):
         from pipelines.video import check_video
 
-        check_video(arguments.input)
+        check_video(given.input)
 
 
 def answers_in(folder: Path) -> Answers:
     """What was answered, stream by stream; a stream that began anew counts as another."""
-    parts = list(sinks.read_parts(folder, sinks.schema_of(sinks.Answer)))
     answers: Answers = {}
-    if not parts:
-        return answers
-    table = pa.concat_tables(parts)
-    columns = [table.column(name).to_pylist() for name in ("stream", "step", "label", "score")]
-    seconds = (table.column("time").cast(pa.int64()).to_numpy() / 1e6).tolist()
-    names: dict[str, str] = {}
-    for stream, step, label, score, time in zip(*columns, seconds, strict=True):
-        if step == 1:
-            again = sum(1 for name in names.values() if name.partition("\t")[0] == stream)
-            names[stream] = f"{stream}\t{again + 1}" if stream in answers else stream
-        answers.setdefault(names[stream], []).append((time, label, score))
+    begun: Counter[str] = Counter()
+    for row in sinks.read_rows(folder, sinks.Answer):
+        begun[row.stream] += row.step == 1
+        again = begun[row.stream]
+        name = f"{row.stream}\t{again}" if again > 1 else row.stream
+        answers.setdefault(name, []).append((row.time / 1e6, row.label, row.score))
     return answers
 
 
-def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def _finish(given: argparse.Namespace, output: Path) -> list[str]:
     from pipelines import strips
 
     answers = answers_in(output / ANSWERS)
     spells = {stream: find_spells(own) for stream, own in answers.items()}
     (output / RUNS).write_text("".join(f"{line}\n" for line in _run_lines(spells)))
-    if _is_video(arguments) and not arguments.input.isdigit():
-        video = strips.Video(arguments.input, arguments.silhouettes)
+    if _is_video(given) and not given.input.isdigit():
+        video = strips.Video(given.input, given.silhouettes)
         strips.mark_video(output / MARKED, video, spells)
         strips.draw_video_strip(output / STRIP, video, answers, spells)
-    elif arguments.input != "-" and not arguments.batch and Path(arguments.input).is_file():
-        strips.draw_pose_strip(output / STRIP, arguments.input, answers, spells)
+    elif given.input != "-" and not given.batch and Path(given.input).is_file():
+        strips.draw_pose_strip(output / STRIP, given.input, answers, spells)
     runs = sum(map(len, spells.values()))
     seen = sum(map(len, answers.values()))
     return [f"{len(answers):,} people, {seen:,} moments, {runs:,} times somebody ran"]
@@ -197,7 +166,7 @@ LOOK = Look(
 
 def _tell(row: sinks.Answer) -> str | None:
     """A line when somebody begins to run or stops, as far as one answer shows it."""
-    before = _said.get(row.stream)
+    before = _said.get(row.stream) if row.step > 1 else None
     _said[row.stream] = row.label
     if row.label == before or (before is None and row.label != RUNNING):
         return None
@@ -223,22 +192,17 @@ APPLICATION = Application(
     sample=SAMPLES / "poses.jsonl",
     model=POSE_MODEL,
     rows={ANSWERS: sinks.Answer},
-    live=_live,
-    batch=_batch,
-    finish=_finish,
-    files=(RUNS, STRIP, MARKED),
+    answer=_answer,
+    lines=_lines,
+    field=_field,
+    cameras=True,
+    needs=[("cv2", "OpenCV"), ("matplotlib", "Matplotlib")],
     check=_check,
     options=_options,
-    tell=_tell,
+    finish=_finish,
+    files=(RUNS, STRIP, MARKED),
+    view=View(_tell),
     look=LOOK,
 )
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
-    _said.clear()
-    return APPLICATION.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = APPLICATION.main

@@ -6,7 +6,15 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import apache_beam as beam
+from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from apache_beam.utils.timestamp import Timestamp
+
+FAILED = "failed"
+"""The output of a DoFn on which Failed leave."""
+
+MOST_SAID = 200
+"""Characters of an input that failed and is no text."""
 
 # Beam's own range is wider, but dates that Python cannot write help nobody.
 _LAST_SECOND = datetime.fromisoformat("9999-12-31T00:00:00Z").timestamp()
@@ -38,6 +46,29 @@ class Failed(NamedTuple):
     stream: str  # "" where it is not known
     reason: str
     input: str
+
+
+class WithFailed(beam.PTransform):
+    """What a DoFn gives; its Failed on the output FAILED are ``failed`` of the PCollection.
+
+    Args:
+      fn: the DoFn.
+      kind: of what it gives.
+    """
+
+    def __init__(self, fn: beam.DoFn, kind: Any) -> None:
+        super().__init__()
+        self._fn = fn
+        self._kind = kind
+
+    def expand(self, values: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        """Applies the DoFn."""
+        outputs = values | "Each" >> beam.ParDo(self._fn).with_outputs(FAILED, main="good")
+        good = outputs["good"]
+        good.element_type = convert_to_beam_type(self._kind)
+        good.failed = outputs[FAILED]
+        good.failed.element_type = Failed
+        return good
 
 
 def parse(line: bytes, field: str = "text", **absent: Any) -> Event | Observed | Failed:
@@ -96,11 +127,16 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
-def ending(stream: str, time: Timestamp, field: str = "text") -> Event | Observed:
-    """What ends a stream of which nothing more comes."""
-    if field == "text":
-        return Event(stream, time, "", end=True)
-    return Observed(stream, time, None, end=True)
+def kind_of(field: str) -> type:
+    """Of what type events of a field are; see ``parse``."""
+    return Event if field == "text" else Observed
+
+
+def ending(last: Event | Observed) -> Event | Observed:
+    """What ends a stream of which nothing comes behind ``last``."""
+    if isinstance(last, Event):
+        return last._replace(text="", end=True)
+    return last._replace(value=None, end=True)
 
 
 def time_of(value: Any) -> Timestamp:
@@ -137,3 +173,14 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"the number {str(value)[:40]}"
     return kinds.get(type(value), type(value).__name__)
+
+
+def as_failed(bad: Any) -> Failed:
+    """What a transform could not take (``rnn.BadEvent``) as a row of the failed output."""
+    if isinstance(bad, Failed):
+        return bad
+    value = bad.input
+    if isinstance(value, Event):
+        fields = {"stream": value.stream, "time": value.time.to_rfc3339(), "text": value.text}
+        return Failed(bad.stream, bad.reason, json.dumps(fields, ensure_ascii=False))
+    return Failed(bad.stream, bad.reason, str(value)[:MOST_SAID])

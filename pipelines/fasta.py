@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from beam_rnn import InputError
 from beam_rnn.features.dna import encode
-from pipelines.job import Refused
+from pipelines.job import Refused, is_here
 from pipelines.sources import Line, stopped
 
 FORMATS = {
@@ -38,7 +38,9 @@ class Record(NamedTuple):
 
 
 def format_of(path: str) -> str | None:
-    """Which format a path is of by its name, or None."""
+    """Which format a path of this machine is of by its name, or None."""
+    if not is_here(path):
+        return None
     name = Path(path.removesuffix(".gz"))
     return FORMATS.get(name.suffix.lower())
 

@@ -11,29 +11,26 @@ failed.jsonl.
 """
 
 import argparse
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
-from apache_beam.transforms.window import TimestampedValue
 
 import beam_rnn as rnn
 from beam_rnn.features import tunes
 from beam_rnn.features.tunes import Abc
 from beam_rnn.report import Piece, Section
-from pipelines import batch, seeds, sinks, sources
-from pipelines.application import Application, Rows, need, told
-from pipelines.events import Event, Failed
-from pipelines.job import Refused
+from pipelines import seeds, sinks, sources
+from pipelines.application import Application, Rows, View
+from pipelines.events import Event
+from pipelines.job import Refused, is_here
 from pipelines.pages import Look
 from pipelines.places import MODELS, SAMPLES
 from pipelines.scores import Melody
-from pipelines.texts import as_failed, by_stream, is_last
+from pipelines.texts import is_last
 
 DRAWN, SEEDS = "drawn", "seeds"
 TUNES, PICTURE = "tunes.abc", "roll.png"
@@ -121,48 +118,31 @@ class _More:
         return 0 if event.end else self.tokens
 
 
-def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    lines: sources.Lines = sources.lines_of(arguments.input)
-    if _is_abc(arguments):
-        lines = seeds.Seeds(arguments.input, arguments.free, arguments.ticks)
-    events = told(pipeline, arguments, lines)
-    streams = events | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Event])
-    return _rows(streams, events, arguments)
+def _lines(given: argparse.Namespace) -> sources.Lines:
+    if _is_abc(given):
+        return seeds.Seeds(given.input, given.free, given.ticks)
+    return sources.lines_of(given.input)
 
 
-def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    events = pipeline | "Read" >> batch.ReadEvents(arguments.input)
-    whole = events | "Streams" >> beam.GroupByKey()
-    streams = whole | "InOrder" >> beam.FlatMap(_in_order).with_output_types(tuple[str, Event])
-    return _rows(streams, events, arguments)
-
-
-def _in_order(item: tuple[str, Iterable[tuple[int, Event]]]) -> Iterator[TimestampedValue]:
-    stream, events = item
-    for _, event in sorted(events, key=lambda pair: (pair[1].time, pair[0])):
-        yield TimestampedValue((stream, event), event.time)
-
-
-def _rows(streams: Any, events: Any, arguments: argparse.Namespace) -> Rows:
-    network, seeded = composer_of(arguments.model)
-    drawn = streams | "Generate" >> rnn.Generate(
-        arguments.model,
+def _answer(events: Any, given: argparse.Namespace) -> Rows:
+    network, seeded = composer_of(given.model)
+    drawn = events | "Generate" >> rnn.Generate(
+        given.model,
         x=seeded,
-        more=_More(arguments.more),
+        more=_More(given.more),
         reset=_is_seed,
         end=is_last,
+        expire_after=given.expire_after,
         start=0,
         allowed=allowed_of(network),
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        seed=arguments.seed,
+        temperature=given.temperature,
+        top_p=given.top_p,
+        seed=given.seed,
     )
-    bad = drawn.failed | "Unread" >> beam.Map(as_failed).with_output_types(Failed)
-    rows = {
+    return {
         DRAWN: drawn | "Drawn" >> beam.Map(_as_drawn).with_output_types(Drawn),
-        SEEDS: streams | "Seeds" >> beam.FlatMap(_as_seed, seeded).with_output_types(Seed),
-    }
-    return rows, (events.failed, bad)
+        SEEDS: events | "Seeds" >> beam.FlatMap(_as_seed, seeded).with_output_types(Seed),
+    }, [drawn.failed]
 
 
 def _is_seed(event: Event) -> bool:
@@ -215,15 +195,15 @@ def melodies_of(drawn: Sequence[Drawn], given: Sequence[Seed]) -> list[Melody]:
     ]
 
 
-def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def _finish(given: argparse.Namespace, output: Path) -> list[str]:
     from pipelines import scores
 
-    drawn, given = (_by_stream(output / name, row) for name, row in ((DRAWN, Drawn), (SEEDS, Seed)))
+    drawn, seeded = _by_stream(output / DRAWN, Drawn), _by_stream(output / SEEDS, Seed)
     streams: dict[str, list[Melody]] = {}
     for stream in sorted(drawn):
         whole = [
             melody._replace(text=tunes.closed(melody.text))
-            for melody in melodies_of(drawn[stream], given.get(stream, []))
+            for melody in melodies_of(drawn[stream], seeded.get(stream, []))
         ]
         if melodies := [melody for melody in whole if melody.text]:
             streams[stream] = melodies
@@ -236,7 +216,7 @@ def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
     for place, melodies in enumerate(list(streams.values())[:FILES], 1):
         sounds, _ = scores.played(melodies)
         scores.write_midi(output / MIDI.format(place), sounds)
-        if arguments.wav:
+        if given.wav:
             scores.write_wav(output / WAV.format(place), sounds)
     scores.draw(output / PICTURE, streams)
     rows = [row for own in drawn.values() for row in own]
@@ -248,13 +228,10 @@ def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
     ]
 
 
-def _by_stream(folder: Path, row: Any) -> dict[str, list[Any]]:
+def _by_stream(folder: Path, row: type) -> dict[str, list[Any]]:
     rows: dict[str, list[Any]] = {}
-    for part in sinks.read_parts(folder, sinks.schema_of(row)):
-        times = part.column("time").cast(pa.int64())
-        table = part.set_column(part.schema.get_field_index("time"), "time", times)
-        for values in table.to_pylist():
-            rows.setdefault(values["stream"], []).append(row(**values))
+    for one in sinks.read_rows(folder, row):
+        rows.setdefault(one.stream, []).append(one)
     return rows
 
 
@@ -290,19 +267,17 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--wav", action="store_true", help="write sound, too")
 
 
-def _is_abc(arguments: argparse.Namespace) -> bool:
-    return not arguments.batch and Path(arguments.input).suffix.lower() == ".abc"
+def _is_abc(given: argparse.Namespace) -> bool:
+    here = is_here(given.input) and not given.batch
+    return here and Path(given.input).suffix.lower() == ".abc"
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    need("matplotlib", "Matplotlib")
-    need("mido", "mido")
-    need("abcnotes", "abcnotes")
+def _check(given: argparse.Namespace) -> None:
     for name, least in (("more", 1), ("ticks", 0), ("free", 0)):
-        if getattr(arguments, name) < least:
-            raise Refused(f"--{name} is {getattr(arguments, name)}: give a number from {least}")
-    if _is_abc(arguments):
-        seeds.read(arguments.input)
+        if getattr(given, name) < least:
+            raise Refused(f"--{name} is {getattr(given, name)}: give a number from {least}")
+    if _is_abc(given):
+        seeds.read(given.input)
 
 
 APPLICATION = Application(
@@ -312,21 +287,15 @@ APPLICATION = Application(
     sample=SAMPLES / "seeds.abc",
     model=MODELS / "generate_music.safetensors",
     rows={DRAWN: Drawn, SEEDS: Seed},
-    live=_live,
-    batch=_batch,
-    finish=_finish,
-    files=(TUNES, PICTURE, "melody-*.mid", "melody-*.wav"),
+    answer=_answer,
+    lines=_lines,
+    needs=[("matplotlib", "Matplotlib"), ("mido", "mido"), ("abcnotes", "abcnotes")],
     check=_check,
     options=_options,
-    tell=_tell,
+    finish=_finish,
+    files=(TUNES, PICTURE, "melody-*.mid", "melody-*.wav"),
+    view=View(_tell),
     look=LOOK,
 )
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
-    return APPLICATION.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = APPLICATION.main

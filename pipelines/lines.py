@@ -1,18 +1,15 @@
-"""Lines of text and the translator: pieces of lines in, translations out, live or all at once."""
+"""Lines of text and the translator: pieces of lines in, translations out."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from apache_beam.pvalue import TaggedOutput
-from apache_beam.utils.timestamp import Timestamp
 
 import beam_rnn as rnn
 from beam_rnn.features import Pieces
-from pipelines.events import Event, Failed
+from pipelines.events import FAILED, Event, Failed, as_failed
 
-FAILED = "failed"
 LONGEST = 100
 """Most pieces of a line."""
 
@@ -60,7 +57,12 @@ class PiecesOf:
         self._pieces = pieces
 
     def feed(self, value: Event, memory: bytes) -> tuple[list[tuple[Place, int]], bytes]:
-        """See ``rnn.Feature``; the memory is the number of pieces, then the unfinished word."""
+        """See ``rnn.Feature``; the memory is the number of pieces, then the unfinished word.
+
+        White space begins no line: an end behind it is none of a line.
+        """
+        if not memory and not value.text.strip():
+            return [], memory
         pairs, word = self._pieces.feed(value.text, memory[4:])
         return self._numbered(pairs, memory, word)
 
@@ -114,71 +116,18 @@ class Translator:
         unknown = self.pieces.unknown(event.text)
         if unknown:
             reason = f"letters that the model does not read: {unknown[:20]}"
-            yield TaggedOutput(FAILED, Failed(event.stream, reason, _json(event)))
+            yield TaggedOutput(FAILED, as_failed(rnn.BadEvent(event.stream, reason, event)))
             event = event._replace(text="\n" * event.text.endswith("\n"))
         if event.text or event.end:
             yield event
 
-    def answers(
-        self, events: Iterable[Event], width: int
-    ) -> Iterator[tuple[Timestamp, rnn.Translated] | TaggedOutput]:
-        """The translations of the lines of one stream, as the live job gives them.
-
-        Args:
-          events: of one stream, in order; the last one ends a line.
-          width: how many hypotheses are followed at once.
-        """
-        feature, lines = PiecesOf(self.pieces), []
-        line: list[tuple[Place, int]] = []
-        memory, last = b"", None
-        for event in events:
-            last = event
-            pairs, memory = feature.feed(event, memory)
-            line += pairs
-            if ends_line(event):
-                lines.append((event, line + feature.finish(memory)))
-                line, memory, last = [], b"", None
-        if last is not None:
-            lines.append((last, line + feature.finish(memory)))
-        good = []
-        for event, line in lines:
-            if len(line) > self.longest:
-                bad = rnn.BadEvent(event.stream, self.too_long, line[self.longest][0])
-                yield from self.failed(bad)
-            elif line:
-                good.append((event, line))
-            else:
-                yield from self.failed(rnn.BadEvent(event.stream, _EMPTY, event))
-        ids = [[id for _, id in line] for _, line in good]
-        found = self.model.translate(ids, width=width, alpha=ALPHA) if ids else []
-        known = self.model.vocabulary
-        assert known is not None
-        for (event, line), (best, *_) in zip(good, found, strict=True):
-            output = [known[id] for id in best.tokens.tolist()]
-            alignment = [] if best.alignment is None else (best.alignment + 1).tolist()
-            source = [place.piece for place, _ in line]
-            answer = rnn.Translated(output, best.score, 1, alignment, len(line), source)
-            yield event.time, answer
-
-    @property
-    def too_long(self) -> str:
-        """What is said of a line that is too long."""
-        return f"InputError: a source of more than {self.longest} inputs: it gets no answer"
-
-    def failed(self, bad: rnn.BadEvent) -> Iterator[Any]:
-        """What could not be translated, as Failed on its output; an empty line is nothing.
-
-        Of a line that is too long the first piece that is too many is named.
-        """
-        value = bad.input
-        if isinstance(value, Event):
-            if value.text.strip():
-                yield TaggedOutput(FAILED, Failed(str(bad.stream), bad.reason, _json(value)))
-        elif not isinstance(value, tuple):
-            yield TaggedOutput(FAILED, Failed(str(bad.stream), bad.reason, str(value)))
-        elif value[0] == self.longest + 1:
-            told = f"piece {value[0]} of a line: {value[1]}"
-            yield TaggedOutput(FAILED, Failed(str(bad.stream), bad.reason, told))
+    def failed(self, bad: rnn.BadEvent) -> Iterator[Failed]:
+        """What could not be translated; of a line that is too long the first piece too many."""
+        if not isinstance(bad.input, Place):
+            yield as_failed(bad)
+        elif bad.input.place == self.longest + 1:
+            told = f"piece {bad.input.place} of a line: {bad.input.piece}"
+            yield Failed(bad.stream, bad.reason, told)
 
     def line(self, stream: str, time: int, answer: rnn.Translated) -> Line:
         """An answer as a row of the output."""
@@ -200,16 +149,8 @@ class Translator:
         )
 
 
-_EMPTY = "InputError: an empty source: expected at least one input"
-
-
 def text_of(pieces: Sequence[str]) -> str:
     """Pieces of words, letters, or names of sounds as a text."""
     if any(piece.startswith(_MARK) for piece in pieces):
         return "".join(pieces).replace(_MARK, " ").strip()
     return ("" if all(len(piece) == 1 for piece in pieces) else " ").join(pieces)
-
-
-def _json(event: Event) -> str:
-    fields = {"stream": event.stream, "time": event.time.to_rfc3339(), "text": event.text}
-    return json.dumps(fields, ensure_ascii=False)

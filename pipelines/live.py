@@ -3,10 +3,12 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import apache_beam as beam
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -14,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import job
+from pipelines.application import View
 from pipelines.events import Failed
 from pipelines.names import KINDS, begins, kind_of
 from pipelines.sinks import Word
@@ -201,3 +204,24 @@ def shown(console: Console, view: bool) -> Iterator[Board]:
 
     with job.beside(tell, "figures"):
         yield board
+
+
+class Names(View):
+    """The board, and its figures when the job has ended."""
+
+    def see(self, rows: Mapping[str, Any], failed: Sequence[Any], view: bool) -> None:
+        """Adds what shows words; see ``View``."""
+        (words,) = rows.values()
+        words | "ShowWords" >> beam.Map(show_word)
+        for number, inputs in enumerate(failed):
+            inputs | f"ShowFailed{number}" >> beam.Map(show_failed)
+
+    @contextmanager
+    def shown(self, view: bool) -> Iterator[Callable[[], None]]:
+        """Shows the board while the block runs."""
+        console = Console(soft_wrap=True, highlight=False)
+        try:
+            with shown(console, view) as board:
+                yield board.end
+        finally:
+            console.print(_board.figures(overall=True))

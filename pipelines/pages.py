@@ -100,7 +100,7 @@ class Shown:
                     own = part.filter(pc.equal(names, stream))
                     self.cut |= len(own) > self.most_rows
                     last = own.slice(max(len(own) - self.most_rows, 0))
-                    self._add(stream, _rows(last, row))
+                    self._add(stream, list(sinks.rows_of(last, row)))
 
     def read_failed(self, folder: Path) -> None:
         """Adds the failed inputs that were written into a folder."""
@@ -126,15 +126,6 @@ class Shown:
         with self._lock:
             rows = {stream: list(self.rows[stream]) for stream in sorted(self.rows)}
             return rows, list(self.failures)
-
-
-def _rows(part: pa.Table, row: type) -> list[Any]:
-    """The rows of a table as NamedTuples; times are microseconds since 1970, as they were."""
-    columns = [
-        (part.column(name).cast(pa.int64()) if name == "time" else part.column(name)).to_pylist()
-        for name in part.column_names
-    ]
-    return [row(*values) for values in zip(*columns, strict=True)]
 
 
 def page_of(

@@ -21,13 +21,13 @@ import soundfile
 
 from beam_rnn import InputError
 from pipelines import sources
+from pipelines.job import Refused
 from pipelines.sources import Line
 
 SUFFIXES = (".wav", ".flac")
 CHUNK = 0.1  # seconds
 CHUNKS_AT_ONCE = 50  # of one file
 SETTLED = 2.0  # seconds after which a file that did not change is complete
-MICROPHONE = "standard input"
 
 _DATA = re.compile(r"data\s*:\s*(\d+) \(should be (\d+)\)")
 _ENDLESS = 0x7FF00000  # a header says at least so many bytes where the length was not known
@@ -127,6 +127,14 @@ class Recordings:
         lines.sort(key=lambda line: line[0])  # as they would come if all were told at once
         return [line for _, line in lines], not folder and not lines
 
+    def check(self) -> None:
+        """Raises ``Refused`` if it is one recording that cannot be read."""
+        if not os.path.isdir(self.path):
+            try:
+                opened(self.path, self.rate).close()
+            except ValueError as error:
+                raise Refused(f"the input {self.path} is {error}") from None
+
     def paths(self) -> list[str]:
         """The recordings that are there, by name."""
         if not os.path.isdir(self.path):
@@ -203,11 +211,6 @@ def _missing(file: soundfile.SoundFile, at: int) -> str:
     return f"the file stops in the middle, after {at / rate:.1f} {told} seconds"
 
 
-def check_recording(path: str, rate: int) -> None:
-    """Raises ``ValueError`` unless a recording can be opened."""
-    opened(path, rate).close()
-
-
 @dataclass(frozen=True)
 class Microphone:
     """16-bit PCM on standard input, as it comes; see ``pipelines.sources.Lines``.
@@ -225,7 +228,9 @@ class Microphone:
         chunks, ended = sources.standard_input(2 * size).take()
         for file, number, data in chunks:
             seconds = (number - 1) * size / self.rate
-            lines.append(Line(file, number, line_of(MICROPHONE, seconds, data[: len(data) & ~1])))
+            lines.append(
+                Line(file, number, line_of(sources.STANDARD_INPUT, seconds, data[: len(data) & ~1]))
+            )
         return lines, ended
 
 

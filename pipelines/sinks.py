@@ -122,6 +122,21 @@ def read_parts(folder: Path, schema: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
         yield from parts
 
 
+def read_rows(folder: Path, row: type) -> Iterator[Any]:
+    """The rows of a folder as NamedTuples, each stream's in its order."""
+    for part in read_parts(folder, schema_of(row)):
+        yield from rows_of(part, row)
+
+
+def rows_of(part: pa.Table, row: type) -> Iterator[Any]:
+    """The rows of a table as NamedTuples; times are microseconds since 1970, as they were."""
+    columns = [
+        (part.column(name).cast(pa.int64()) if name == "time" else part.column(name)).to_pylist()
+        for name in part.column_names
+    ]
+    return itertools.starmap(row, zip(*columns, strict=True))
+
+
 class _WriteParts(beam.DoFn):
     """Keeps rows and writes a part when there are enough, they are old, or the job ends."""
 

@@ -4,6 +4,8 @@ Each is one splittable DoFn whose restriction says how far it has read. It ends 
 ``stop()`` is called in its process: then the rest of the pipeline finishes what was read.
 """
 
+import argparse
+import json
 import os
 import queue
 import threading
@@ -20,10 +22,13 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, MIN_TIMESTAMP, Duration, Timestamp
 
-from pipelines.events import Event, Failed, Observed, ending, parse
+from pipelines.events import FAILED, Event, Failed, Observed, WithFailed, ending, kind_of, parse
 from pipelines.tracking import PositionTracker
 
-FAILED = "failed"
+TEXTS = "JSON lines, or plain text (.txt): a file, a folder that grows, or - for standard input"
+"""What ``--input`` may name where ``texts_of`` reads it."""
+
+STANDARD_INPUT = "standard input"  # the stream of what comes there without a name
 
 LINES_AT_ONCE = 2_000
 BYTES_AT_ONCE = 1 << 20
@@ -148,6 +153,7 @@ class _Reader:
     """Reads a descriptor in a thread, so that a silent input blocks nobody."""
 
     def __init__(self, descriptor: int, size: int = 0) -> None:
+        self.plain: bool | None = None  # whether it is text, as its first line shows
         self._size = size
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=5 * LINES_AT_ONCE)
         self._descriptor = descriptor
@@ -187,6 +193,8 @@ class _Reader:
             else:
                 self._count += 1
                 lines.append(Line("-", self._count, line))
+                if self.plain is None and line.strip():
+                    self.plain = not line.lstrip().startswith(b"{")
         return lines, self._ended and not lines
 
 
@@ -239,9 +247,9 @@ class _ReadEvents(beam.DoFn):
         self._until_idle = until_idle
 
     def setup(self) -> None:
-        # The time of the last piece of each stream that goes on. Not part of the restriction, as
-        # it may be large: where a source moves between workers, the runner ends the streams.
-        self._open: dict[str, Timestamp] = {}
+        # What would end each stream that goes on. Not part of the restriction, as it may be large:
+        # where a source moves between workers, the runner ends the streams.
+        self._open: dict[str, Event | Observed] = {}
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -301,15 +309,15 @@ class _ReadEvents(beam.DoFn):
             if event.end:
                 self._open.pop(event.stream, None)
             else:
-                self._open[event.stream] = event.time
+                self._open[event.stream] = ending(event)
             outputs.append(TimestampedValue(event, event.time))
             offsets[line.file] = line.end
         return outputs, Position(offsets, latest, origin, now), LOOK_AGAIN
 
     def _ends(self) -> Iterator[TimestampedValue]:
         """When nothing more can come, every text has ended: words that wait get their answers."""
-        for stream, last in self._open.items():
-            yield TimestampedValue(ending(stream, last, self._field), last)
+        for end in self._open.values():
+            yield TimestampedValue(end, end.time)
         self._open.clear()
 
 
@@ -338,15 +346,42 @@ class ReadEvents(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Any]:
         """Builds the source."""
-        read = begin | "Start" >> beam.Impulse()
-        outputs = read | "Lines" >> beam.ParDo(
-            _ReadEvents(self.lines, self.speed, self.until_idle, self.field)
-        ).with_outputs(FAILED, main="events")
-        events = outputs["events"]
-        events.element_type = Event if self.field == "text" else Observed
-        events.failed = outputs[FAILED]
-        events.failed.element_type = Failed
-        return events
+        read = _ReadEvents(self.lines, self.speed, self.until_idle, self.field)
+        start = begin | "Start" >> beam.Impulse()
+        return start | "Lines" >> WithFailed(read, kind_of(self.field))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Plain text among other lines: each line of it is an event, at the time when it is read.
+
+    Files that end in ``.txt`` are plain text, and standard input is if its first line is no JSON
+    object. A file is a stream of its name.
+
+    Attributes:
+      lines: where lines come from.
+    """
+
+    lines: Lines
+
+    def read(self, offsets: dict[str, int], closing: bool) -> tuple[list[Line], bool]:
+        """Reads on; see ``Lines``."""
+        lines, ended = self.lines.read(offsets, closing)
+        return [_as_event(line) if _is_plain(line.file) else line for line in lines], ended
+
+
+def _is_plain(file: str) -> bool:
+    return bool(standard_input().plain) if file == "-" else file.lower().endswith(".txt")
+
+
+def _as_event(line: Line) -> Line:
+    try:
+        text = line.data.decode("utf-8-sig") + "\n"
+    except UnicodeDecodeError:
+        return line  # which is no JSON either: told as it is
+    stream = STANDARD_INPUT if line.file == "-" else Path(line.file).name
+    event = {"stream": stream, "time": time.time(), "text": text}
+    return line._replace(data=json.dumps(event).encode())
 
 
 def lines_of(name: str) -> Lines:
@@ -354,3 +389,8 @@ def lines_of(name: str) -> Lines:
     if name == "-":
         return StandardInput()
     return Folder(name) if Path(name).is_dir() else File(name)
+
+
+def texts_of(given: argparse.Namespace) -> Lines:
+    """As ``lines_of``, for the texts that ``--input`` names."""
+    return Texts(lines_of(given.input))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
 import beam_rnn as rnn
@@ -14,7 +13,7 @@ from beam_rnn.features import SpliceWindow
 from beam_rnn.features.dna import encode
 from beam_rnn.report import Kind, Piece, Section
 from pipelines import sinks
-from pipelines.events import Event, Failed
+from pipelines.events import FAILED, Event, Failed, WithFailed
 from pipelines.genes import write_gff
 from pipelines.pages import Look
 
@@ -22,7 +21,6 @@ FOLDER, FILE = "sites", "sites.gff3"
 TYPES = {"donor": "five_prime_cis_splice_site", "acceptor": "three_prime_cis_splice_site"}
 SURE = 0.99  # of what is written to the GFF3 file: most GT and AG are no site
 _HALF = SpliceWindow.bases // 2
-_FAILED = "failed"
 
 
 class Site(NamedTuple):
@@ -44,29 +42,28 @@ def windows(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _Windows(beam.DoFn):
-    """Event -> ((stream, place), window); Failed on its own output."""
+    """(stream, event) -> (stream and place, window); Failed on its own output."""
 
-    def process(self, event: Event) -> Iterator[Any]:
+    def process(self, keyed: tuple[str, Event]) -> Iterator[Any]:
+        _, event = keyed
         text = "".join(event.text.split())
         try:
             encode(text)
             if 0 < len(text) < SpliceWindow.bases:
                 raise ValueError(f"a read of {len(text)} bases, expected {SpliceWindow.bases}")
         except ValueError as error:
-            yield TaggedOutput(_FAILED, Failed(event.stream, str(error), event.text))
+            yield TaggedOutput(FAILED, Failed(event.stream, str(error), event.text))
             return
         for place, window in windows(text):
             yield f"{event.stream}\t{place}", window
 
 
-def find(events: Any, model: str) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """Adds the search to a pipeline: PCollection[Event] -> PCollection[Site], failed inputs."""
-    found = events | "Windows" >> beam.ParDo(_Windows()).with_outputs(_FAILED, main="windows")
-    cut = found["windows"]
-    cut.element_type = beam.typehints.Tuple[str, str]
+def find(events: Any, model: str) -> tuple[dict[str, Any], list[Any]]:
+    """Adds the search: PCollection[tuple[str, Event]] -> the rows of FOLDER, and what failed."""
+    cut = events | "Windows" >> WithFailed(_Windows(), tuple[str, str])
     sites = cut | "Classify" >> rnn.Classify(model, x=SpliceWindow(), end=_whole)
     rows = sites | "Sites" >> beam.Map(_as_site).with_output_types(Site)
-    return {FOLDER: rows}, (events.failed, found[_FAILED])
+    return {FOLDER: rows}, [cut.failed]
 
 
 def _whole(window: str) -> bool:
@@ -79,13 +76,13 @@ def _as_site(classified: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) 
     return Site(stream, time.micros, int(place), answer.label, float(answer.score))
 
 
-def _is_sure(label: str, score: float) -> bool:
-    return label in TYPES and score >= SURE
+def _is_sure(site: Site) -> bool:
+    return site.label in TYPES and site.score >= SURE
 
 
 def _section(stream: str, sites: Sequence[Site]) -> Section:
     """What a page shows of a read: its sure sites."""
-    sure = [site for site in sites if _is_sure(site.label, site.score)]
+    sure = list(filter(_is_sure, sites))
     pieces = []
     for site in sure:
         pieces += [Piece(f"{site.place:,} "), Piece(site.label, site.label, f"{site.score:.3f}")]
@@ -102,16 +99,15 @@ LOOK = Look(
 )
 
 
-def finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def finish(given: argparse.Namespace, output: Path) -> list[str]:
     """Writes the sure sites as GFF3; says how many there are."""
-    parts = list(sinks.read_parts(output / FOLDER, sinks.schema_of(Site)))
-    rows = pa.concat_tables(parts).to_pylist() if parts else []
-    sure = [row for row in rows if _is_sure(row["label"], row["score"])]
+    sites = list(sinks.read_rows(output / FOLDER, Site))
+    sure = list(filter(_is_sure, sites))
     lines = []
-    for row in sorted(sure, key=lambda row: (row["stream"], row["place"])):
-        first = row["place"] + 1 if row["label"] == "donor" else row["place"] - 1  # GT, AG
-        where = [str(first), str(first + 1), f"{row['score']:.3f}", "+", "."]
-        columns = [row["stream"], "beam_rnn", TYPES[row["label"]], *where]
+    for site in sorted(sure, key=lambda site: (site.stream, site.place)):
+        first = site.place + 1 if site.label == "donor" else site.place - 1  # GT, AG
+        where = [str(first), str(first + 1), f"{site.score:.3f}", "+", "."]
+        columns = [site.stream, "beam_rnn", TYPES[site.label], *where]
         lines.append("\t".join([*columns, f"ID=site{len(lines) + 1}"]))
     write_gff(output / FILE, lines)
-    return [f"{len(rows):,} places with GT or AG, {len(sure):,} sure sites"]
+    return [f"{len(sites):,} places with GT or AG, {len(sure):,} sure sites"]

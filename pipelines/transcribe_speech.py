@@ -2,36 +2,33 @@
 
     python -m beam_rnn transcribe-speech [--input PATH] [--output FOLDER] [options of Beam]
 
-Reads a WAV or FLAC file, a folder of them that grows, 16-bit PCM on standard input (`-`), or JSON
-lines with `stream`, `time` and `sound` (base64 of PCM). Writes texts/*.parquet (partial and final
-texts), voice/*.parquet (the probability that somebody speaks), words.jsonl (each word with its
-time), voice.jsonl (from when to when somebody speaks), speech.png, index.html and failed.jsonl.
+Reads a WAV or FLAC file, a folder of them that grows, 16-bit PCM on standard input (`-`), JSON
+lines with `stream`, `time` and `sound` (base64 of PCM), or a topic of Kafka: there the key is the
+stream, a value a chunk of PCM, and a record without a value ends its stream. Writes texts/*.parquet
+(partial and final texts), voice/*.parquet (the probability that somebody speaks), words.jsonl (each
+word with its time), voice.jsonl (from when to when somebody speaks), speech.png, index.html and
+failed.jsonl.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
-from apache_beam.transforms.window import TimestampedValue
 
 import beam_rnn as rnn
-from pipelines import batch, job, sinks, sources, speech
-from pipelines.application import Application, Rows, need
-from pipelines.events import Failed, Observed
+from pipelines import job, sinks, sources, speech
+from pipelines.application import Application, Rows, View
 from pipelines.places import MODELS, SAMPLES
 from pipelines.speech import Heard, Voice
-from pipelines.texts import Seen, as_failed, by_stream, is_last
+from pipelines.texts import Seen, is_last
 
 TEXTS, VOICE, WORDS, SPELLS, PICTURE = (
     "texts", "voice", "words.jsonl", "voice.jsonl", "speech.png",
 )  # fmt: skip
 VOICE_MODEL = MODELS / "silero_vad.safetensors"
-FIELD = "sound"
 
 
 def network_of(path: str) -> rnn.Network:
@@ -55,60 +52,46 @@ def decoder_of(network: rnn.Network) -> rnn.CTC:
     return rnn.CTC(network.labels or (), width=1)
 
 
-def _live(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    read = sources.ReadEvents(
-        _lines(arguments), arguments.speed or None, arguments.until_idle, FIELD
-    )
-    events = pipeline | "Read" >> read
-    streams = events | "ByStream" >> beam.Map(by_stream).with_output_types(tuple[str, Observed])
-    return _rows(streams, events.failed, arguments)
-
-
-def _batch(pipeline: beam.Pipeline, arguments: argparse.Namespace) -> Rows:
-    events = pipeline | "Read" >> batch.ReadEvents(arguments.input, FIELD)
-    streams = events | "InTime" >> beam.Map(_in_time).with_output_types(tuple[str, Observed])
-    return _rows(streams, events.failed, arguments)
-
-
-def _rows(streams: Any, unread: Any, arguments: argparse.Namespace) -> Rows:
+def _answer(events: Any, given: argparse.Namespace) -> Rows:
     from pipelines.recordings import samples_of
 
-    network, feature = network_of(arguments.model), speech.feature_of(arguments.rate)
-    texts = streams | "Transcribe" >> rnn.Transcribe(
-        arguments.model,
+    network, feature = network_of(given.model), speech.feature_of(given.rate)
+    texts = events | "Transcribe" >> rnn.Transcribe(
+        given.model,
         x=Seen(feature, samples_of),
         end=is_last,
+        expire_after=given.expire_after,
         decoder=decoder_of(network),
         seconds=feature.seconds,
     )
-    voice = streams | "Voice" >> rnn.Tag(
-        str(VOICE_MODEL), x=Seen(speech.voice_of(arguments.rate), samples_of), end=is_last
+    voice = events | "Voice" >> rnn.Tag(
+        str(VOICE_MODEL),
+        x=Seen(speech.voice_of(given.rate), samples_of),
+        end=is_last,
+        expire_after=given.expire_after,
     )
-    # What one of both cannot hear, the other cannot either: told once.
-    unheard = texts.failed | "Unheard" >> beam.Map(_as_failed).with_output_types(Failed)
     return {
         TEXTS: texts | "Texts" >> beam.Map(_as_heard).with_output_types(Heard),
         VOICE: voice | "Voices" >> beam.Map(_as_voice).with_output_types(Voice),
-    }, (unread, unheard)
+    }, [texts.failed]  # what one of both cannot hear, the other cannot either: told once
 
 
-def _lines(arguments: argparse.Namespace) -> sources.Lines:
-    from pipelines.recordings import Microphone, Recordings
+def _recordings(given: argparse.Namespace) -> Any:
+    """The recordings that the input names, or None where it is something else."""
+    from pipelines.recordings import Recordings
 
-    if arguments.input == "-":
-        return Microphone(arguments.rate)
-    if _is_lines(arguments):
-        return sources.File(arguments.input)
-    return Recordings(arguments.input, arguments.rate)
-
-
-def _is_lines(arguments: argparse.Namespace) -> bool:
-    return Path(arguments.input).suffix.lower() in (".jsonl", ".json")
+    lines = Path(given.input).suffix.lower() in (".jsonl", ".json")
+    if given.batch or given.input == "-" or lines or not job.is_here(given.input):
+        return None
+    return Recordings(given.input, given.rate)
 
 
-def _in_time(item: tuple[str, tuple[int, Observed]]) -> Any:
-    stream, (_, event) = item
-    return TimestampedValue((stream, event), event.time)
+def _lines(given: argparse.Namespace) -> sources.Lines:
+    from pipelines.recordings import Microphone
+
+    if given.input == "-":
+        return Microphone(given.rate)
+    return _recordings(given) or sources.lines_of(given.input)
 
 
 def _as_heard(said: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> Heard:
@@ -124,46 +107,21 @@ def _as_voice(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> 
     return Voice(stream, time.micros, answer.step, float(answer.input), float(answer.score))
 
 
-def _as_failed(bad: Any) -> Failed:
-    """What could not be heard; of the samples the beginning."""
-    failed = as_failed(bad)
-    return failed._replace(input=failed.input[:200])
+def _check(given: argparse.Namespace) -> None:
+    if not 1_000 <= given.rate <= 384_000:
+        raise job.Refused(f"--rate is {given.rate}: give the samples per second of the sound")
+    if recordings := _recordings(given):
+        recordings.check()
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    need("soundfile", "soundfile")
-    need("scipy", "SciPy")
-    need("matplotlib", "Matplotlib")
-    from pipelines.recordings import check_recording
-
-    if not 1_000 <= arguments.rate <= 384_000:
-        raise job.Refused(f"--rate is {arguments.rate}: give the samples per second of the sound")
-    if arguments.batch or arguments.input == "-" or _is_lines(arguments):
-        return
-    if not Path(arguments.input).is_dir():
-        try:
-            check_recording(arguments.input, arguments.rate)
-        except ValueError as error:
-            raise job.Refused(f"the input {arguments.input} is {error}") from None
-
-
-def _columns(folder: Path, row: type, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Some columns of the rows in a folder, in their order."""
-    parts = list(sinks.read_parts(folder, sinks.schema_of(row)))
-    table = pa.concat_tables(parts) if parts else sinks.schema_of(row).empty_table()
-    yield from zip(*(table.column(name).to_pylist() for name in names), strict=True)
-
-
-def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
+def _finish(given: argparse.Namespace, output: Path) -> list[str]:
     words: dict[str, list[tuple[float, str]]] = {}
-    for stream, text, final, times in _columns(
-        output / TEXTS, Heard, ("stream", "text", "final", "times")
-    ):
-        if final:
-            words.setdefault(stream, []).extend(zip(times, text.split(), strict=True))
+    for row in sinks.read_rows(output / TEXTS, Heard):
+        if row.final:
+            words.setdefault(row.stream, []).extend(zip(row.times, row.text.split(), strict=True))
     tracks: dict[str, list[tuple[float, float]]] = {}
-    for stream, start, score in _columns(output / VOICE, Voice, ("stream", "start", "score")):
-        tracks.setdefault(stream, []).append((start, score))
+    for row in sinks.read_rows(output / VOICE, Voice):
+        tracks.setdefault(row.stream, []).append((row.start, row.score))
     spells = {stream: speech.spells_of(track) for stream, track in tracks.items()}
     _write(
         output / WORDS,
@@ -182,7 +140,7 @@ def _finish(arguments: argparse.Namespace, output: Path) -> list[str]:
         ),
     )
     if tracks:
-        speech.draw(output / PICTURE, arguments.rate, words, tracks, _sounds(arguments))
+        speech.draw(output / PICTURE, given.rate, words, tracks, _sounds(given))
     said = sum(map(len, words.values()))
     spoken = sum(stop - start for own in spells.values() for start, stop in own)
     return [f"{len(tracks):,} streams, {said:,} words, {spoken:,.1f} s in which somebody speaks"]
@@ -192,16 +150,14 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
 
-def _sounds(arguments: argparse.Namespace) -> dict[str, Any]:
+def _sounds(given: argparse.Namespace) -> dict[str, Any]:
     """The beginnings of the recordings that were read, for the picture."""
-    from pipelines.recordings import Recordings, sound_in
+    from pipelines.recordings import sound_in
 
-    lines = None if arguments.batch else _lines(arguments)
-    if not isinstance(lines, Recordings):
-        return {}
+    recordings = _recordings(given)
     return {
-        Path(path).name: sound_in(path, arguments.rate, speech.SECONDS)
-        for path in lines.paths()[: 4 * speech.STREAMS]
+        Path(path).name: sound_in(path, given.rate, speech.SECONDS)
+        for path in (recordings.paths()[: 4 * speech.STREAMS] if recordings else [])
     }
 
 
@@ -229,21 +185,17 @@ APPLICATION = Application(
     sample=SAMPLES / "digits.flac",
     model=MODELS / "transcribe_speech.safetensors",
     rows={TEXTS: Heard, VOICE: Voice},
-    live=_live,
-    batch=_batch,
-    finish=_finish,
-    files=(WORDS, SPELLS, PICTURE),
+    answer=_answer,
+    lines=_lines,
+    field=lambda given: "sound",
+    raw=True,
+    needs=[("soundfile", "soundfile"), ("scipy", "SciPy"), ("matplotlib", "Matplotlib")],
     check=_check,
     options=_options,
-    tell=_tell,
+    finish=_finish,
+    files=(WORDS, SPELLS, PICTURE),
+    view=View(_tell),
     look=speech.LOOK,
 )
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns its exit code: 0, 2 if it could not start, 130 if it was aborted."""
-    return APPLICATION.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = APPLICATION.main

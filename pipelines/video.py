@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from beam_rnn import InputError
-from pipelines.job import Refused
+from pipelines.job import Refused, is_here
 from pipelines.people import (
     RATE,
     Foreground,
@@ -29,8 +29,8 @@ FRAMES_AT_ONCE = 10
 
 
 def is_video(path: str) -> bool:
-    """Whether a path is a video by its name, or the number of a camera."""
-    return path.isdigit() or Path(path).suffix.lower() in SUFFIXES
+    """Whether a path of this machine is a video by its name, or the number of a camera."""
+    return path.isdigit() or (is_here(path) and Path(path).suffix.lower() in SUFFIXES)
 
 
 def check_video(path: str) -> None:

@@ -75,12 +75,12 @@ class Watch:
             self._record.follow(lambda: rnn.counts(result))
 
     @contextmanager
-    def running(self, say: Callable[[str], None] = print) -> Iterator[None]:
-        """Records and serves while the block runs; ``say`` is told where."""
+    def running(self) -> Iterator[None]:
+        """Records and serves while the block runs."""
         with ExitStack() as stack:
             stack.enter_context(self._record.running())
             if self._server is not None:
-                say(f"Live page: {self._server.url}")
+                print(f"Live page: {self._server.url}")
                 stack.enter_context(self._server.running())
             yield
 

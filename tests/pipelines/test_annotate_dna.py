@@ -111,6 +111,25 @@ def test_reads_that_come_in_pieces(tmp_path: Path, records: list[fasta.Record]) 
     (letters, field) = sorted(row["reason"] for row in failed)
     assert "'L' at place 4 is no nucleotide" in letters
     assert field == "has no text"
+    pq.write_table(pa.Table.from_pylist(mixed), tmp_path / "in.parquet")
+    archive = str(tmp_path / "in.parquet")
+    assert run("--batch", "--input", archive, output=tmp_path / "batch") == 0
+    live, batch = (rows_of(tmp_path / name / "bases", Base) for name in ("out", "batch"))
+    assert live == batch
+    told = (tmp_path / "batch" / "failed.jsonl").read_text()
+    assert letters in told
+    assert field in told
+
+
+def test_letters_that_stand_for_several_are_read(tmp_path: Path) -> None:
+    text = "ACGTRYKMSWBDHVNacgtryn-." * 3
+    source = tmp_path / "in.fasta"
+    source.write_text(f">codes\n{text.replace('-.', '')}\n")
+    assert run("--input", str(source), output=tmp_path / "out") == 0
+    ((_, bases, labels, scores),) = sequences_of(tmp_path / "out" / "bases")
+    assert bases.upper() == text.replace("-.", "").upper()
+    assert len(labels) == len(scores) == len(bases)
+    assert (tmp_path / "out" / "failed.jsonl").read_text() == ""
 
 
 def test_splice_sites_of_reads(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_metadata_are_those_of_a_template() -> None:
 
 
 def test_parameters_are_options_of_the_job() -> None:
-    options = tag_names.parser()._option_string_actions
+    options = tag_names.APPLICATION.parser()._option_string_actions
     for name in PARAMETERS:
         assert (options[f"--{name}"].nargs == 0) == (name in FLAGS)
 

@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2", reason="the extra apps is not installed")
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
 from pipelines import sinks  # noqa: E402
-from pipelines.detect_running import APPLICATION, detector_of, main  # noqa: E402
+from pipelines.detect_running import APPLICATION, answers_in, detector_of, main  # noqa: E402
 from pipelines.places import SAMPLES  # noqa: E402
 
 VIDEO = SAMPLES / "running.avi"
@@ -127,6 +127,34 @@ def test_bad_poses_fail_and_the_others_go_on(tmp_path: Path, poses: list[dict[st
         assert part in reasons
     assert "has no joints" in reasons
     assert len(failed_of(tmp_path / "b")) == len(bad)
+    typed = [p for p in own[:4] + bad + own[4:] if isinstance(p.get("joints", []), list)]
+    pq.write_table(pa.Table.from_pylist(typed), tmp_path / "in.parquet")
+    archive = str(tmp_path / "in.parquet")
+    assert run("--batch", "--input", archive, output=tmp_path / "batch") == 0
+    assert rows_of(tmp_path / "batch") == rows_of(tmp_path / "a")
+    assert len(failed_of(tmp_path / "batch")) == len(bad) - 1
+
+
+@pytest.mark.slow
+def test_poses_that_stop_and_begin_again(tmp_path: Path, poses: list[dict[str, Any]]) -> None:
+    own = [p for p in poses if p["stream"] == "running_1"]
+    end = {"stream": "running_1", "time": own[-1]["time"], "end": True}
+    thrice = [*own, end, *own, end, *own[:20]]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(event) + "\n" for event in thrice))
+    assert run("--input", str(source), output=tmp_path / "out") == 0
+    assert [len(told) for told in answers_in(tmp_path / "out" / "answers").values()] == [
+        len(own),
+        len(own),
+        20,
+    ]
+
+
+def test_a_camera_that_is_not_there_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--input", "97", output=tmp_path / "out") == 2
+    assert "detect-running: the input 97 is no video that OpenCV can open" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

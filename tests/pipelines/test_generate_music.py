@@ -147,7 +147,14 @@ def test_sixty_streams_live_and_in_batch_are_the_same_to_the_bit(
 
 
 def test_broken_tunes_leave_and_their_streams_go_on(tmp_path: Path, small: str) -> None:
-    texts = ["no tune", "X:1\nT:empty\nK:G\nV:2\nA", "X:1\nK:Hp\nA", f"{TUNE}\n\n{TUNE}", "K:D\nA"]
+    texts = [
+        "no tune",
+        "夜の歌",
+        "X:1\nT:empty\nK:G\nV:2\nA",
+        "X:1\nK:Hp\nA",
+        f"{TUNE}\n\n{TUNE}",
+        "K:D\nA",
+    ]
     events = [{"stream": "a", "time": i, "text": text} for i, text in enumerate(texts)]
     events += [{"stream": "a", "time": 9, "text": ""}, {"stream": "b", "time": 9, "text": 7}]
     source = write(tmp_path / "in.jsonl", events)
@@ -157,13 +164,21 @@ def test_broken_tunes_leave_and_their_streams_go_on(tmp_path: Path, small: str) 
         "'M' is not in the vocabulary",
         "K:Hp is no key that is known",
         "expected a tune in ABC, or an empty text for a tick, got 2 tunes",
-        "expected a tune in ABC, or an empty text for a tick, got no tune (it has no field K:)",
+        *["expected a tune in ABC, or an empty text for a tick, got no tune (it has no field K:)"]
+        * 2,
         "text must be a string, got the number 7",
         "the field V: stands among the notes",
     ]
     drawn, given = both(tmp_path / "out")
     assert [row["stream"] for row in drawn] == ["a"]  # the tick, from nothing
     assert [row["abc"] for row in given] == []
+    pq.write_table(pa.Table.from_pylist(events[:-1]), tmp_path / "in.parquet")
+    options = ["--batch", "--input", str(tmp_path / "in.parquet"), "--more", "5"]
+    assert run(*options, output=tmp_path / "batch", model=small) == 0
+    assert both(tmp_path / "batch") == (drawn, given)
+    assert sorted(
+        row["reason"].removeprefix("InputError: ") for row in failed_of(tmp_path / "batch")
+    ) == [reason for reason in sorted(reasons) if "must be a string" not in reason]
 
 
 @pytest.mark.parametrize("content", [b"", b"some words\n", b"\xff\xfe\x00\x01", b"X:1\nT:no key"])

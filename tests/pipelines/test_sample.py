@@ -11,7 +11,9 @@ from pipelines import names, sinks
 from pipelines.events import Event, parse
 from pipelines.names import kind_of
 from pipelines.sample.make_sample import sentence_ends
-from pipelines.tag_names import MODEL, SAMPLE, main
+from pipelines.tag_names import APPLICATION, main
+
+SAMPLE = APPLICATION.sample
 
 
 def texts() -> dict[str, str]:
@@ -52,7 +54,6 @@ def test_pieces_cut_sentences_and_words() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MODEL.exists(), reason="there is no trained tagger in models/")
 def test_the_tagger_finds_the_names_of_the_sample(tmp_path: Path) -> None:
     arguments = ["--input", str(SAMPLE), "--speed", "0", "--output", str(tmp_path), "--no-view"]
     assert main(arguments) == 0

@@ -19,7 +19,7 @@ import pytest
 from pipelines import sinks
 from pipelines.events import event
 from pipelines.tag_names import main
-from pipelines.texts import tagger_of, unroll
+from pipelines.texts import tagger_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -86,20 +86,27 @@ def test_labels_are_those_of_the_whole_text(
     source.write_text(as_lines(sample))
     assert run("--input", str(source), output=tmp_path / "out", model=model) == 0
     network, feature = tagger_of(model)
-    expected = []
+    labels = network.labels or ()
+    want = []
     for stream in told(sample):
-        events = [event(fields) for fields in sample if fields["stream"] == stream]
-        for at, tagged in unroll(network, feature, events):
-            expected.append((stream, at.micros, *tagged))
+        pieces = [event(fields) for fields in sample if fields["stream"] == stream]
+        words: list[tuple[int, Any, Any]] = []
+        memory = b""
+        for piece in pieces:
+            pairs, memory = feature.feed(piece, memory)
+            words += [(piece.time.micros, token.text, x) for token, x in pairs]
+        last = pieces[-1].time.micros
+        words += [(last, token.text, x) for token, x in feature.finish(memory)]
+        x = np.stack([x for _, _, x in words])
+        behind = np.zeros((network.lookahead, *x.shape[1:]), x.dtype)
+        y = network.unroll(np.concatenate([x, behind]))[0][network.lookahead :]
+        for step, ((at, text, _), row) in enumerate(zip(words, y, strict=True), 1):
+            want.append((stream, at, text, labels[row.argmax()], float(row.max()), step))
     got = [
         (row["stream"], int(row["time"].timestamp() * 1_000_000 + 0.5), row["token"], row["label"],
          row["score"], row["step"])
         for row in rows_of(tmp_path / "out")
     ]  # fmt: skip
-    want = [
-        (stream, micros, token.text, label, float(np.float32(score)), step)
-        for stream, micros, token, label, score, step in expected
-    ]
     assert sorted(got) == sorted(want)
 
 
@@ -157,6 +164,34 @@ def test_bad_rows_of_a_parquet_file(tmp_path: Path, model: str) -> None:
     assert reasons == {"has no stream", "has no time"}
 
 
+def test_other_writings_are_tagged_and_given_back(tmp_path: Path, model: str) -> None:
+    texts = [
+        "彼は東京に住んでいる。",
+        "سافر إلى القاهرة",
+        "😀👩‍👩‍👧 Bath",
+        "e\u0301 \u200b\ufeff x\x00y\x1b",
+    ]
+    source = tmp_path / "in.jsonl"
+    source.write_text(as_lines([{"stream": text[:3], "time": 1, "text": text} for text in texts]))
+    assert run("--input", str(source), output=tmp_path / "out", model=model) == 0
+    assert texts_of(rows_of(tmp_path / "out")) == {text[:3]: text for text in texts}
+    assert failed_of(tmp_path / "out") == []
+
+
+def test_plain_text_is_tagged_as_it_is_in_json(tmp_path: Path, model: str) -> None:
+    lines = ["Anne Elliot", "", "went to Bath, in", "Somersetshire"]
+    (tmp_path / "in.txt").write_text("\n".join(lines))
+    whole = {"stream": "in.txt", "time": 1, "text": "\n".join(lines)}
+    (tmp_path / "in.jsonl").write_text(as_lines([whole]))
+    told = []
+    for name in ("in.txt", "in.jsonl"):
+        output = tmp_path / f"out of {name}"
+        assert run("--input", str(tmp_path / name), output=output, model=model) == 0
+        told.append([{**row, "time": None} for row in rows_of(output)])
+    assert told[0] == told[1]
+    assert texts_of(told[0]) == {"in.txt": "\n".join(lines)}
+
+
 def test_a_stream_that_ends_begins_anew(tmp_path: Path, model: str) -> None:
     source = tmp_path / "in.jsonl"
     twice = [{"stream": "a", "time": t, "text": "Anne in Bath", "end": True} for t in (1, 2)]
@@ -172,17 +207,9 @@ def test_a_stream_that_ends_begins_anew(tmp_path: Path, model: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--input", "missing.jsonl"], "missing.jsonl cannot be read (No such file or directory)"),
-        (["--input", "empty", "--output", "file/out"], "file/out cannot be written (Not a direc"),
-        (["--input", "empty", "--output", "earlier"], "holds an earlier run (failed.jsonl)"),
         (["--input", "empty", "--model", "none.safetensors"], "none.safetensors"),
-        (["--input", "empty", "--model", "file"], "file"),
-        (["--input", "empty", "--speed", "-1"], "--speed is -1.0: give a number from 0"),
         (["--input", "empty", "--speed", "nan"], "--speed is nan: give a number from 0"),
         (["--input", "empty", "--speeed=2"], "there is no option --speeed: see --help"),
-        (["--batch", "--input", "-"], "--batch reads a Parquet file"),
-        (["--batch", "--input", "file"], "file is not a Parquet file"),
-        (["--batch", "--input", "columns.parquet"], "columns.parquet has no column time"),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(
@@ -195,10 +222,6 @@ def test_what_cannot_start_says_why_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").touch()
-    Path("file").write_text("not weights, and not Parquet\n")
-    Path("earlier").mkdir()
-    Path("earlier/failed.jsonl").write_text("mine\n")
-    pq.write_table(pa.table({"stream": ["a"], "text": ["x"]}), "columns.parquet")
     before = sorted(tmp_path.rglob("*"))
     if "--model" not in arguments:
         arguments = [*arguments, "--model", model]
@@ -209,7 +232,6 @@ def test_what_cannot_start_says_why_in_one_line(
     assert err.count("\n") == 1
     assert says in err
     assert sorted(tmp_path.rglob("*")) == before
-    assert Path("earlier/failed.jsonl").read_text() == "mine\n"
 
 
 def test_overwrite_replaces_only_what_a_run_writes(tmp_path: Path, model: str) -> None:

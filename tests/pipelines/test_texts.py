@@ -1,30 +1,46 @@
-"""Whole texts: unrolled as the live job steps them."""
+"""Pieces of texts, and the words that the tagger makes of them."""
 
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pytest
+from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 import beam_rnn as rnn
 from beam_rnn.features import Token, Words
-from pipelines.events import Event
+from pipelines.events import Event, as_failed
+from pipelines.job import LOCAL_RUNNER
 from pipelines.sinks import Word
-from pipelines.texts import as_failed, as_word, tagger_of, unroll
+from pipelines.texts import as_word, is_last, tagger_of
 
 
 def events(*texts: str) -> list[Event]:
     return [Event("a", Timestamp(i), text) for i, text in enumerate(texts, 1)]
 
 
-def answers(model: str, pieces: list[Event]) -> list[tuple[Timestamp, Any]]:
-    return list(unroll(*tagger_of(model), pieces))
+def answers(model: str, pieces: list[Event]) -> list[tuple[float, Any]]:
+    """(seconds, answer) of one stream, by the transform."""
+    told.clear()
+    stamped = [TimestampedValue(("a", piece), piece.time) for piece in pieces]
+    with beam.Pipeline(runner=LOCAL_RUNNER) as p:
+        tagged = p | beam.Create(stamped).with_output_types(tuple[str, Event])
+        tagged | rnn.Tag(model, x=tagger_of(model)[1], end=is_last) | beam.Map(_tell)
+    return list(told)
+
+
+told: list[tuple[float, Any]] = []
+
+
+def _tell(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> None:
+    told.append((float(time), tagged[1]))
 
 
 def test_a_word_has_the_time_of_the_piece_that_finished_it(model: str) -> None:
     got = answers(model, events("Anne Ell", "iot ", "in", " Bath."))
-    assert [(float(time), tagged.input.text, tagged.step) for time, tagged in got] == [
+    assert [(time, tagged.input.text, tagged.step) for time, tagged in got] == [
         (1.0, "Anne", 1),
         (2.0, "Elliot", 2),
         (4.0, "in", 3),
@@ -61,7 +77,6 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_text_no_answers(model: str) -> None:
-    assert answers(model, []) == []
     assert answers(model, events("", " \n")) == []
 
 

@@ -1,15 +1,17 @@
-"""Live texts from topic to topic, against a real broker."""
+"""Live texts and sound from topic to topic, against a real broker."""
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from pipelines import sinks
+from pipelines import sinks, transcribe_speech
 from pipelines.events import time_of
 from pipelines.tag_names import main
 from tests.runners.broker import Broker, kafka
@@ -87,6 +89,62 @@ def test_texts_are_tagged_from_topic_to_topic_as_from_a_file(
     assert "text must be a string" in json.loads(failed)["reason"]
 
 
+def test_sound_is_heard_from_topic_to_topic_as_from_a_file(broker: Broker, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="the extra apps is not installed")
+    sound = soundfile.read(transcribe_speech.APPLICATION.sample, dtype="int16")[0]
+    chunks: list[tuple[float, str, bytes]] = []  # seconds, stream, samples; none: the end
+    for n, stream in enumerate(["a", "b", "c"]):
+        own, size = sound[n * 9_000 : n * 9_000 + 40_000], 700 + 131 * n
+        at = range(0, len(own) + size, size)
+        chunks += [(1 + n / 8 + i / 8000, stream, own[i : i + size].tobytes()) for i in at]
+        chunks.append((1 + n / 8 + at.stop / 8000, stream, b""))
+    chunks.sort(key=lambda chunk: chunk[0])
+    milliseconds = [round(seconds * 1000) for seconds, *_ in chunks]
+    with (tmp_path / "in.jsonl").open("w") as file:
+        for at, (_, stream, samples) in zip(milliseconds, chunks, strict=True):
+            event: dict[str, Any] = {"stream": stream, "time": at / 1000}
+            event |= {"sound": b64encode(samples).decode()} if samples else {"end": True}
+            file.write(json.dumps(event) + "\n")
+    for name in ("sound", "heard"):
+        broker.create(name, 3)
+    producer = Producer({"bootstrap.servers": broker.servers})
+    for at, (_, stream, samples) in zip(milliseconds, chunks, strict=True):
+        producer.produce("sound", samples or None, stream, timestamp=at)
+    producer.produce("sound", b"odd", "d", timestamp=1)
+    producer.produce("sound", b"nobody's", timestamp=1)
+    assert producer.flush(30) == 0
+
+    def heard(output: Path, *arguments: str) -> dict[str, list[Any]]:
+        assert transcribe_speech.main(["--output", str(output), "--no-view", *arguments]) == 0
+        kinds = transcribe_speech.APPLICATION.rows.items()
+        rows = {name: list(sinks.read_rows(output / name, kind)) for name, kind in kinds}
+        return {name: sorted(own, key=lambda row: row[:3]) for name, own in rows.items()}
+
+    wanted = heard(tmp_path / "file", "--input", str(tmp_path / "in.jsonl"))
+    assert {row.stream for row in wanted["texts"] if row.final and row.text} == {"a", "b", "c"}
+    at = f"kafka://{broker.servers}"
+    arguments = ["--input", f"{at}/sound", "--answers", f"{at}/heard", "--until-idle", "1"]
+    assert heard(tmp_path / "topic", *arguments) == wanted
+    written = read(broker, "heard", sum(map(len, wanted.values())))
+    for kind, rows in wanted.items():
+        found = [rounded(row) for row in written if row["kind"] == kind]
+        assert found == [{"kind": kind, **row._asdict()} for row in rows]
+    failed = [json.loads(x) for x in (tmp_path / "topic" / "failed.jsonl").read_text().splitlines()]
+    reasons = {row["stream"]: row["reason"] for row in failed}
+    assert reasons.keys() == {"", "d"}
+    assert reasons[""] == "stream is empty"
+    assert "3 bytes of sound" in reasons["d"]
+
+
+def rounded(value: Any) -> Any:
+    """Numbers as Parquet files keep them."""
+    if isinstance(value, dict):
+        return {name: rounded(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [rounded(own) for own in value]
+    return float(np.float32(value)) if isinstance(value, float) else value
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -94,8 +152,6 @@ def test_texts_are_tagged_from_topic_to_topic_as_from_a_file(
         (["--input", "kafka://{}/nowhere"], "topic nowhere at .*Unknown topic"),
         (["--answers", "kafka://{}/nowhere"], "topic nowhere at .*Unknown topic"),
         (["--input", "kafka://localhost:1/texts"], "topic texts at localhost:1: .*failure"),
-        (["--input", "kafka://{}/texts", "--batch"], "--batch reads a Parquet file"),
-        (["--input", "kafka://{}/texts", "--speed", "2"], "--speed is for files"),
     ],
 )
 def test_what_cannot_start_is_refused_in_a_line(

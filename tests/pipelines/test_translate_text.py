@@ -1,6 +1,8 @@
 """Translations end to end, with a small random model: lines, the batch twin, bad input."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from training import transliterate
 
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
+ROOT = Path(__file__).parents[2]
 LETTERS = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,.:;!?’()-")
 WORDS = "the and of LORD unto that in to shall his for all my not is children said which thou will"
 ENGLISH = ["<s>", "</s>", "▁", *(f"▁{word}" for word in WORDS.split()), "ing", "th", *LETTERS]
@@ -175,6 +178,40 @@ def test_empty_lines_other_letters_and_lines_that_are_too_long(tmp_path: Path, s
         ("russian", "letters that the model does not read: Вначле"),
     ]
     assert failed[1][2] == "piece 101 of a line: ▁the"
+
+
+def test_plain_text_is_a_line_for_each_line(tmp_path: Path, small: str) -> None:
+    texts = tmp_path / "in"
+    texts.mkdir()
+    (texts / "a.txt").write_bytes("\ufeffthe LORD\r\n\r\n and the end \r\n".encode())
+    (texts / "b.txt").write_bytes("В начале\nof the \xff".encode("latin-1", "ignore") + b"\nof")
+    (texts / "c.jsonl").write_text('{"stream": "c", "time": 1, "text": "in the"}\n')
+    assert run("--input", str(texts / "a.txt"), output=tmp_path / "one", model=small) == 0
+    wanted = [("a.txt", "and the end"), ("a.txt", "the LORD")]
+    assert sorted((row["stream"], row["line"]) for row in lines_of(tmp_path / "one")) == wanted
+    assert failed_of(tmp_path / "one") == []
+    code = run("--input", str(texts), "--until-idle", "1", output=tmp_path / "all", model=small)
+    assert code == 0
+    wanted += [("b.txt", "of"), ("c", "in the")]
+    assert sorted((row["stream"], row["line"]) for row in lines_of(tmp_path / "all")) == wanted
+    assert [reason for _, reason, _ in failed_of(tmp_path / "all")] == ["not UTF-8"]
+
+
+@pytest.mark.slow
+def test_standard_input_is_plain_text_or_json(tmp_path: Path, small: str) -> None:
+    json_lines = '{"stream": "a", "time": 1, "text": "the LORD\\n"}\nof the\n'
+    for name, given in (("plain", "the LORD\n\n{of} the end"), ("json", json_lines)):
+        command = [sys.executable, "-m", "beam_rnn", "translate-text", "--model", small]
+        command += ["--input", "-", "--output", str(tmp_path / name), "--no-view"]
+        subprocess.run(command, cwd=ROOT, input=given, text=True, check=True)
+    found = {
+        name: {(row["stream"], row["line"]) for row in lines_of(tmp_path / name)}
+        for name in ("plain", "json")
+    }
+    assert found["json"] == {("a", "the LORD")}
+    assert found["plain"] == {("standard input", "the LORD"), ("standard input", "of the end")}
+    assert failed_of(tmp_path / "plain") == []
+    assert [reason[:8] for _, reason, _ in failed_of(tmp_path / "json")] == ["not JSON"]
 
 
 def test_another_model_and_a_broken_file_are_refused(
