@@ -19,10 +19,13 @@ from typing import IO, Any
 
 from beam_rnn.errors import WeightsError
 
+_START = 120.0  # seconds in which the process imports what it needs, on a busy machine
 _SECONDS = 10.0  # to read a file; a large one gets more
 _BYTES_PER_SECOND = 10 << 20
 _MEMORY = 128 << 20  # bytes beyond what the process needs for itself; a large file gets more
 _MULTIPLE = 8
+
+_READY = b"ready"
 
 # The package imports this module before it is run; runpy warns of that.
 COMMAND = [sys.executable, "-P", "-W", "ignore::RuntimeWarning:runpy", "-m", __name__]
@@ -55,27 +58,30 @@ def read(path: str, data: bytes, **options: Any) -> bytes:
 
 def _ask(process: subprocess.Popen[bytes], request: Any, data: bytes) -> tuple[str | None, bytes]:
     assert process.stdin is not None
-    assert process.stdout is not None
     deadline = time.monotonic() + _SECONDS + len(data) / _BYTES_PER_SECOND
     _send(process.stdin, request, data)
+
+    def receive() -> bytes:
+        return _receive(process.stdout, _size(_receive(process.stdout, 8, deadline)), deadline)
+
+    answer: str | None = json.loads(receive())
+    return answer, receive()
+
+
+def _receive(source: IO[bytes] | None, size: int, deadline: float) -> bytes:
+    assert source is not None
+    parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-
-        def receive(size: int) -> bytes:
-            parts: list[bytes] = []
-            while size > 0:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError("it took too long")
-                assert process.stdout is not None
-                part = os.read(process.stdout.fileno(), min(size, 1 << 20))
-                if not part:
-                    raise OSError("the process that read it has died")
-                parts.append(part)
-                size -= len(part)
-            return b"".join(parts)
-
-        answer: str | None = json.loads(receive(_size(receive(8))))
-        return answer, receive(_size(receive(8)))
+        selector.register(source, selectors.EVENT_READ)
+        while size > 0:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError("it took too long")
+            part = os.read(source.fileno(), min(size, 1 << 20))
+            if not part:
+                raise OSError("the process that read it has died")
+            parts.append(part)
+            size -= len(part)
+    return b"".join(parts)
 
 
 def _send(to: IO[bytes], told: Any, data: bytes) -> None:
@@ -100,6 +106,7 @@ def _running() -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
         )
+        _receive(_process.stdout, len(_READY), time.monotonic() + _START)
     return _process
 
 
@@ -124,10 +131,14 @@ if hasattr(os, "register_at_fork"):
 
 def _serve(source: IO[bytes], answers: IO[bytes]) -> None:
     """What the other process does, until its input ends."""
+    import h5py  # noqa: F401
+
     from beam_rnn.weights import native
     from beam_rnn.weights.keras import network_of
 
     own = _address_space()
+    answers.write(_READY)
+    answers.flush()
     while head := source.read(8):
         request = json.loads(source.read(_size(head)))
         data = source.read(_size(source.read(8)))

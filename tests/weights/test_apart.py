@@ -34,7 +34,7 @@ def test_a_file_that_never_ends(
     start = time.monotonic()
     with pytest.raises(WeightsError, match=r"m\.h5: could not be read: it took too long"):
         from_keras(endless)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10  # what it would take if nothing ended it sooner
     monkeypatch.undo()
     assert from_keras(good).fingerprint == expected
 
