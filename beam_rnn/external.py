@@ -55,6 +55,11 @@ class _Plain(beam.PTransform):
 
     over: ClassVar[type[OverStreams]]
 
+    def __init_subclass__(cls, over: type[OverStreams]) -> None:
+        cls.over = over
+        shared = (_Plain.__doc__ or "").partition("Args:\n")[2]
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{shared}"
+
     def __post_init__(self) -> None:
         super().__init__()
         handling = _mapping("error_handling", self.error_handling or {})
@@ -97,7 +102,7 @@ class _Plain(beam.PTransform):
 
 
 @dataclass(kw_only=True)
-class Tag(_Plain):
+class Tag(_Plain, over=rnn.Tag):
     """One label for each row.
 
     Args:
@@ -106,15 +111,13 @@ class Tag(_Plain):
       longest: most inputs of a sequence, where the model reads whole ones.
     """
 
-    __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
     lookahead: Optional[int] = None  # noqa: UP045
     emit: Any = "each"
     longest: int = 1000
-    over: ClassVar[type[OverStreams]] = rnn.Tag
 
 
 @dataclass(kw_only=True)
-class Classify(_Plain):
+class Classify(_Plain, over=rnn.Classify):
     """One label for each sequence of rows.
 
     Args:
@@ -122,14 +125,12 @@ class Classify(_Plain):
       emit: "final", "each", "change" or a number.
     """
 
-    __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
     lookahead: Optional[int] = None  # noqa: UP045
     emit: Any = "final"
-    over: ClassVar[type[OverStreams]] = rnn.Classify
 
 
 @dataclass(kw_only=True)
-class Generate(_Plain):
+class Generate(_Plain, over=rnn.Generate):
     """Tokens that go on from a prompt.
 
     Args:
@@ -144,7 +145,6 @@ class Generate(_Plain):
       seed: another one, other draws.
     """
 
-    __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
     more: Optional[int] = None  # noqa: UP045
     limit: int = 100
     temperature: float = 1.0
@@ -154,11 +154,10 @@ class Generate(_Plain):
     start: Any = None
     stop: Any = None
     seed: int = 0
-    over: ClassVar[type[OverStreams]] = rnn.Generate
 
 
 @dataclass(kw_only=True)
-class Translate(_Plain):
+class Translate(_Plain, over=rnn.Translate):
     """A sequence for each sequence.
 
     Args:
@@ -169,17 +168,15 @@ class Translate(_Plain):
       source: whether answers have the inputs that they are of.
     """
 
-    __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
     width: int = 1
     best: int = 1
     alpha: float = 0.0
     longest: Optional[int] = None  # noqa: UP045
     source: bool = False
-    over: ClassVar[type[OverStreams]] = rnn.Translate
 
 
 @dataclass(kw_only=True)
-class Transcribe(_Plain):
+class Transcribe(_Plain, over=rnn.Transcribe):
     """Text of sound.
 
     Args:
@@ -190,13 +187,11 @@ class Transcribe(_Plain):
       lookahead: how many inputs later y of a frame comes.
     """
 
-    __doc__ = __doc__ + (_Plain.__doc__ or "").partition("Args:\n")[2]
     emit: Any = "change"
     decoder: Any = None
     endpoint: Any = field(default_factory=dict)
     seconds: Optional[float] = None  # noqa: UP045
     lookahead: Optional[int] = None  # noqa: UP045
-    over: ClassVar[type[OverStreams]] = rnn.Transcribe
 
     def _options(self) -> dict[str, Any]:
         options = super()._options()
