@@ -178,8 +178,8 @@ def convert(
     from beam_rnn.convert import converted
 
     pairs = [(name, role) if role else name for name, _, role in map(_parted, module or [])]
-    print(
-        converted(
+    with _busy("reading, and comparing on random input"):
+        said = converted(
             source,
             target,
             kind,
@@ -193,7 +193,7 @@ def convert(
             modules=pairs,
             ignore_mask=ignore_mask,
         )
-    )
+    print(said)
 
 
 def _parted(text: str) -> tuple[str, str, str]:
@@ -232,8 +232,7 @@ def simulate(
     from beam_rnn.simulation import Job, measured_apart, shown
 
     job = Job(streams, rate, skew, every, shards)
-    console = Console(stderr=True)
-    with console.status("") as status:
+    with _busy("") as status:
         costs = measured_apart(model, lambda what: status.update(f"measuring {what}"))
     Console(soft_wrap=True).print(shown(costs, job))
 
@@ -261,7 +260,8 @@ def reshard(
     """
     from beam_rnn.transforms import moving
 
-    moving.reshard(source, target, shards)
+    with _busy(f"writing {shards} shards"):
+        moving.reshard(source, target, shards)
 
 
 @app.command(context_settings=_OWN_ARGUMENTS)
@@ -276,6 +276,13 @@ def bench(context: typer.Context) -> None:
         raise ValueError("there is no folder benchmarks here: run it in a clone of the project")
     sys.argv[1:] = context.args
     raise typer.Exit(importlib.import_module("benchmarks.__main__").main())
+
+
+def _busy(what: str) -> Any:
+    """A context in which the terminal shows that there is work, and what."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
 
 
 def _run(pipeline: str, arguments: list[str]) -> int:
