@@ -45,7 +45,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._jars = f"{installed(install.kafka())}{os.sep}*"
+        self._jars = f"{installed(install.jars('kafka'))}{os.sep}*"
         self._port = free_port()
         self._starts = 0
         self._properties = folder / "server.properties"

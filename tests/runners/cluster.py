@@ -95,7 +95,7 @@ class Cluster:
         self._configure(folder, name)
         restored = ["-s", savepoint] if savepoint else []
         flink_run = [_COMMAND_LINE, "run", "-m", self.rest, *restored, "-c", services.JOB_SERVER]
-        any_jar = str(next(install.flink().glob("flink-annotations-*.jar")))
+        any_jar = str(next(install.jars("flink-beam").glob("flink-annotations-*.jar")))
         environment = ["env", f"FLINK_CONF_DIR={folder}"]
         command = [*environment, *services.java("-Xmx1g"), *flink_run, any_jar]
         options = ["--flink-conf-dir", str(folder)]

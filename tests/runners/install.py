@@ -7,15 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 PRISM_MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 PRISM_VERSION = "v2.77.0"
-FLINK_POM = Path(__file__).with_name("flink.pom.xml")
-KAFKA_POM = Path(__file__).with_name("kafka.pom.xml")
-KAFKA_IO_POM = Path(__file__).with_name("kafka_io.pom.xml")
-REPOSITORY = Path(__file__).parents[2]
-JAVA_POM = REPOSITORY / "pipelines" / "java" / "pom.xml"
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+
+# What Maven fetches: the pom that names it, what it is and its size.
+JARS = {
+    "flink-beam": (HERE / "flink.pom.xml", "Flink job server, 152 MB"),
+    "kafka": (HERE / "kafka.pom.xml", "Kafka broker, 46 MB"),
+    "kafka-io-beam": (HERE / "kafka_io.pom.xml", "Kafka connector of Beam, 138 MB"),
+    "sql-beam": (HERE / "sql.pom.xml", "SQL of Beam, 137 MB"),
+    "java-beam": (REPOSITORY / "pipelines" / "java" / "pom.xml", "Java pipeline, 90 MB"),
+}
 
 
 def folder() -> Path:
@@ -28,30 +35,12 @@ def prism() -> Path:
     return folder() / f"prism-{PRISM_VERSION}" / "prism"
 
 
-def flink() -> Path:
-    """The folder of the Flink job server's jars, there or not."""
-    return folder() / f"flink-beam-{_version(FLINK_POM)}" / "lib"
-
-
-def kafka() -> Path:
-    """The folder of the Kafka broker's jars, there or not."""
-    return folder() / f"kafka-{_version(KAFKA_POM)}" / "lib"
-
-
-def kafka_io() -> Path:
-    """The folder of the jars of Beam's Kafka connector and its services, there or not."""
-    return folder() / f"kafka-io-beam-{_version(KAFKA_IO_POM)}" / "lib"
-
-
-def java() -> Path:
-    """The folder of the jars that the Java pipeline needs, there or not."""
-    return folder() / f"java-beam-{_version(JAVA_POM)}" / "lib"
-
-
-def _version(pom: Path) -> str:
-    version = re.search(r"<(?:beam|kafka)\.version>(.+?)<", pom.read_text(encoding="utf-8"))
-    assert version, f"{pom} names no version"
-    return version[1]
+def jars(name: str) -> Path:
+    """The folder of the jars that one of `JARS` needs, there or not."""
+    pom = JARS[name][0].read_text(encoding="utf-8")
+    version = re.search(r"<(?:beam|kafka)\.version>(.+?)<", pom)
+    assert version, f"{JARS[name][0]} names no version"
+    return folder() / f"{name}-{version[1]}" / "lib"
 
 
 def install_prism() -> None:
@@ -62,24 +51,14 @@ def install_prism() -> None:
         _call(["go", "install", f"{PRISM_MODULE}@{PRISM_VERSION}"], environment)
 
 
-def install_flink() -> None:
-    """Fetches the Flink job server's jars with Maven; about 25 s, 152 MB."""
-    _fetch_jars(FLINK_POM, flink(), "the Flink job server")
-
-
-def install_kafka() -> None:
-    """Fetches the Kafka broker's jars with Maven; about 30 s, 46 MB."""
-    _fetch_jars(KAFKA_POM, kafka(), "the Kafka broker")
-
-
-def install_kafka_io() -> None:
-    """Fetches the jars of Beam's Kafka connector with Maven; about 40 s, 138 MB."""
-    _fetch_jars(KAFKA_IO_POM, kafka_io(), "Beam's Kafka connector")
-
-
-def install_java() -> None:
-    """Fetches the jars that the Java pipeline needs with Maven; about 20 s, 90 MB."""
-    _fetch_jars(JAVA_POM, java(), "the Java pipeline")
+def install_jars(name: str) -> None:
+    """Fetches the jars that one of `JARS` needs with Maven; 20 to 60 s."""
+    pom, what = JARS[name]
+    _need("java", f"Java 11 or 17 runs it: {what}")
+    _need("mvn", f"Maven fetches it: {what}")
+    with _fresh(jars(name)) as lib:
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
+        _call(["mvn", "-q", "-B", "-f", str(pom), *goal], dict(os.environ))
 
 
 def chromium() -> Path:
@@ -94,22 +73,11 @@ def install_chromium() -> None:
     _call(["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"], environment)
 
 
-def _fetch_jars(pom: Path, target: Path, what: str) -> None:
-    _need("java", f"Java 11 or 17 runs {what}")
-    _need("mvn", f"Maven fetches {what}")
-    with _fresh(target) as lib:
-        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
-        _call(["mvn", "-q", "-B", "-f", str(pom), *goal], dict(os.environ))
-
-
 def main() -> int:
     """Installs what is missing, one progress line each; the exit code."""
     steps: list[tuple[str, Path, Callable[[], None]]] = [
         ("Prism runner", prism(), install_prism),
-        ("Flink job server", flink(), install_flink),
-        ("Kafka broker", kafka(), install_kafka),
-        ("Kafka connector of Beam", kafka_io(), install_kafka_io),
-        ("Java pipeline", java(), install_java),
+        *((what, jars(name), partial(install_jars, name)) for name, (_, what) in JARS.items()),
     ]
     # Elsewhere the tests in it are skipped, and say so.
     if shutil.which("apt-get") and os.geteuid() == 0:

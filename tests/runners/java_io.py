@@ -3,25 +3,52 @@
 import contextlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.runners import install
 from tests.runners.services import Service, free_port, installed, stopped
 
+_REGISTRAR = "org.apache.beam.sdk.expansion.ExternalTransformRegistrar"
+
 
 @contextlib.contextmanager
 def kafka_io(folder: Path) -> Iterator[str]:
-    """The address of an expansion service that knows `ReadFromKafka` and `WriteToKafka`.
+    """The address of an expansion service that knows `ReadFromKafka` and `WriteToKafka`."""
+    with _expansion(installed(install.jars("kafka-io-beam")), folder) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def sql(folder: Path) -> Iterator[str]:
+    """The address of an expansion service that knows `SqlTransform`.
+
+    Beam's own is one jar that its releases bring; here it is Beam SQL from Maven and `Sql.java`.
+    """
+    lib = installed(install.jars("sql-beam"))
+    classes = folder / "classes"
+    source = str(Path(__file__).with_name("Sql.java"))
+    command = ["javac", "-d", str(classes), "-cp", f"{lib}{os.sep}*", source]
+    subprocess.run(command, check=True, timeout=120)
+    registered = classes / "META-INF" / "services" / _REGISTRAR
+    registered.parent.mkdir(parents=True)
+    registered.write_text("Sql")
+    with _expansion(lib, folder, classes) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _expansion(lib: Path, folder: Path, *more: Path) -> Iterator[str]:
+    """The address of a running expansion service.
 
     What it expands runs in a Java worker that this starts as well; runners reach the worker at its
-    port, so no container is needed.
+    port, so no container is needed, and no jar is sent.
     """
-    lib = installed(install.kafka_io())
-    classes = ["-cp", f"{lib}{os.sep}*"]
+    classes = ["-cp", os.pathsep.join([*map(str, more), f"{lib}{os.sep}*"])]
     agent = f"-javaagent:{next(lib.glob('jamm-*.jar'))}"
     opened = "--add-opens=java.base/java.lang=ALL-UNNAMED"
-    options = json.dumps({"options": {"beam:option:app_name:v1": "kafka-io"}})
+    options = json.dumps({"options": {"beam:option:app_name:v1": "java"}})
     worker = Service(
         "java-worker",
         [
@@ -37,12 +64,13 @@ def kafka_io(folder: Path) -> Iterator[str]:
         expansion = Service(
             "expansion",
             [
-                *["java", "-Xmx256m", *classes],
+                *["java", "-Xmx512m", *classes],
                 "org.apache.beam.sdk.expansion.service.ExpansionService",
                 str(port),
                 "--javaClassLookupAllowlistFile=*",
                 "--defaultEnvironmentType=EXTERNAL",
                 f"--defaultEnvironmentConfig={address}",
+                f"--filesToStage={Path(__file__)}",  # the worker has them all; none means all
             ],
             folder,
         )

@@ -117,7 +117,8 @@ def java(*options: str) -> list[str]:
         "-Dorg.slf4j.simpleLogger.log.org.apache.beam.runners.jobsubmission=info",
     ]
     opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in JAVA_OPENS]
-    return ["java", *options, *quiet, *opens, "-cp", f"{installed(install.flink())}{os.sep}*"]
+    jars = installed(install.jars("flink-beam"))
+    return ["java", *options, *quiet, *opens, "-cp", f"{jars}{os.sep}*"]
 
 
 @contextlib.contextmanager

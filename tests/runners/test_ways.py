@@ -144,7 +144,7 @@ def test_beam_yaml(expected: Answers, tmp_path: Path) -> None:
 
 def test_java(expected: Answers, tmp_path: Path, prism: tuple[Service, int]) -> None:
     """A Java pipeline on Prism: its worker in Java, the transform's in Python."""
-    lib = installed(install.java())
+    lib = installed(install.jars("java-beam"))
     classes = tmp_path / "classes"
     path = f"{lib}{os.sep}*"
     java = [str(file) for file in SOURCES.rglob("*.java")]
