@@ -35,8 +35,10 @@ class RnnModelHandler(ModelHandler[Any, PredictionResult, Any]):
 
     Gives ``PredictionResult(example, inference, model_id)``; ``model_id`` is the path of the model,
     or the fingerprint of one that was given. A model that the side input ``model_metadata_pcoll``
-    names (``WatchFilePattern``) replaces it between two batches. What a batch needs beside the
-    model goes into ``inference_args``: for an EncoderDecoder ``width``, ``best`` and ``alpha``.
+    names (``WatchFilePattern``) replaces it between two batches; on an unbounded stream Beam sees
+    another one only with ``--experiments=disable_global_windowed_args_caching``. What a batch needs
+    beside the model goes into ``inference_args``: for an EncoderDecoder ``width``, ``best`` and
+    ``alpha``.
 
     Args:
       model: a Network, StepModel or EncoderDecoder, or the path of a saved one.
