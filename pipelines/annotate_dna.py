@@ -3,9 +3,9 @@
     python -m beam_rnn annotate-dna [--input PATH] [--output FOLDER] [options of Beam]
 
 Reads FASTA or GenBank, or JSON lines of reads (`stream`, `time`, `text`, perhaps `end`) from a
-file, a growing folder or standard input. Writes bases/*.parquet (a label for each base, with at
-most 300 bases of look-ahead), genes.gff3, track.png, index.html and failed.jsonl. With --splice it
-looks at each GT and AG of whole reads instead, and writes sites/*.parquet and sites.gff3.
+file, a growing folder, standard input or Kafka. Writes bases/*.parquet (a label for each base, with
+at most 300 bases of look-ahead), genes.gff3, track.png, index.html and failed.jsonl. With --splice
+it looks at each GT and AG of whole reads instead, and writes sites/*.parquet and sites.gff3.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python -m beam_rnn classify-sentiment [--input PATH] [--output FOLDER] [options of Beam]
 
-Reads JSON lines with `stream`, `time`, `text` and perhaps `end` from a file, a growing folder or
-standard input: reviews, or what each user of a chat says. Writes sentences/*.parquet (the rating
-after each sentence), ratings/*.parquet (of each text, when it ends), ratings.png, index.html and
-failed.jsonl. Ratings go from -3.5, as bad as can be, to 3.5.
+Reads JSON lines with `stream`, `time`, `text` and perhaps `end` from a file, a growing folder,
+standard input or Kafka, or plain text: reviews, or what each user of a chat says. Writes
+sentences/*.parquet (the rating after each sentence), ratings/*.parquet (of each text, when it
+ends), ratings.png, index.html and failed.jsonl. Ratings go from -3.5, as bad as can be, to 3.5.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m beam_rnn detect-running [--input PATH] [--output FOLDER] [options of Beam]
 
 Reads a video (or the number of a camera), or JSON lines with `stream`, `time` and `joints` (38 x
-3 numbers) from a file, a growing folder or standard input. Each person is a stream. Writes
+3 numbers) from a file, a growing folder, standard input or Kafka. Each person is a stream. Writes
 answers/*.parquet, runs.jsonl (from when to when, how sure), strip.png, for a video marked.avi,
 index.html and failed.jsonl.
 """

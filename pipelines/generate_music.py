@@ -3,8 +3,8 @@
     python -m beam_rnn generate-music [--input PATH] [--output FOLDER] [options of Beam]
 
 Reads an ABC file, whose tunes are the seeds of one stream each, or JSON lines with `stream`,
-`time`, `text` and perhaps `end` from a file, a growing folder or standard input: a text is a
-tune in ABC with which the stream begins anew, or empty, which is a tick. After each the next
+`time`, `text` and perhaps `end` from a file, a growing folder, standard input or Kafka: a text is
+a tune in ABC with which the stream begins anew, or empty, which is a tick. After each the next
 tokens of the stream are drawn; when a tune ends, the next begins. Writes drawn/*.parquet,
 seeds/*.parquet, tunes.abc, melody-*.mid, roll.png, with --wav melody-*.wav, index.html and
 failed.jsonl.

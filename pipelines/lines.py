@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 import beam_rnn as rnn
@@ -108,45 +109,55 @@ class Translator:
         """Most pieces of a line."""
         return min(LONGEST, self.model.longest_source or LONGEST)
 
-    def readable(self, event: Event) -> Iterator[Any]:
-        """The event, or Failed on its output if it has letters that the model does not read.
 
-        The line goes on without it, and ends with it if it was to.
-        """
-        unknown = self.pieces.unknown(event.text)
+class Readable(beam.DoFn):
+    """(stream, event) -> the same; Failed on its own output if it has letters that are no pieces.
+
+    Its line goes on without it, and ends with it if it was to.
+    """
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    def process(self, keyed: tuple[str, Event]) -> Iterator[Any]:
+        stream, event = keyed
+        unknown = self._pieces.unknown(event.text)
         if unknown:
             reason = f"letters that the model does not read: {unknown[:20]}"
-            yield TaggedOutput(FAILED, as_failed(rnn.BadEvent(event.stream, reason, event)))
+            yield TaggedOutput(FAILED, as_failed(rnn.BadEvent(stream, reason, event)))
             event = event._replace(text="\n" * event.text.endswith("\n"))
         if event.text or event.end:
-            yield event
+            yield stream, event
 
-    def failed(self, bad: rnn.BadEvent) -> Iterator[Failed]:
-        """What could not be translated; of a line that is too long the first piece too many."""
-        if not isinstance(bad.input, Place):
-            yield as_failed(bad)
-        elif bad.input.place == self.longest + 1:
-            told = f"piece {bad.input.place} of a line: {bad.input.piece}"
-            yield Failed(bad.stream, bad.reason, told)
 
-    def line(self, stream: str, time: int, answer: rnn.Translated) -> Line:
-        """An answer as a row of the output."""
-        pairs = [
-            f"{read - 1}-{written}"
-            for written, read in enumerate(answer.alignment)
-            if read <= answer.steps
-        ]
-        return Line(
-            stream,
-            time,
-            answer.steps,
-            text_of(answer.source),
-            text_of(answer.output),
-            float(answer.score),
-            " ".join(answer.source),
-            " ".join(answer.output),
-            " ".join(pairs),
-        )
+def untranslated(bad: rnn.BadEvent, longest: int) -> Iterator[Failed]:
+    """What could not be translated; of a line that is too long the first piece too many."""
+    if not isinstance(bad.input, Place):
+        yield as_failed(bad)
+    elif bad.input.place == longest + 1:
+        told = f"piece {bad.input.place} of a line: {bad.input.piece}"
+        yield Failed(bad.stream, bad.reason, told)
+
+
+def as_line(translated: tuple[str, rnn.Translated], time: Any = beam.DoFn.TimestampParam) -> Line:
+    """An answer as a row of the output."""
+    stream, answer = translated
+    pairs = [
+        f"{read - 1}-{written}"
+        for written, read in enumerate(answer.alignment)
+        if read <= answer.steps
+    ]
+    return Line(
+        stream,
+        time.micros,
+        answer.steps,
+        text_of(answer.source),
+        text_of(answer.output),
+        float(answer.score),
+        " ".join(answer.source),
+        " ".join(answer.output),
+        " ".join(pairs),
+    )
 
 
 def text_of(pieces: Sequence[str]) -> str:

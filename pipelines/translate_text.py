@@ -12,73 +12,40 @@ EncoderDecoder with vocabularies: models/pronounce.safetensors says how English 
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import TaggedOutput
 
 import beam_rnn as rnn
 from pipelines import alignments, lines, sinks, sources
 from pipelines.application import Application, Rows, View
-from pipelines.events import Event, Failed, WithFailed
+from pipelines.events import Event, WithFailed
 from pipelines.lines import Line, PiecesOf, Translator
 from pipelines.places import MODELS, SAMPLES
 
 LINES, PICTURE = "lines", "attention.png"
 
 
-class _WithTranslator(beam.DoFn):
-    """What workers do with a translator that each of them reads once."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def setup(self) -> None:
-        self._translator = Translator.of(self._path)
-
-
-class _Readable(_WithTranslator):
-    """(stream, event) -> the same, without text that the model cannot read."""
-
-    def process(self, keyed: tuple[str, Event]) -> Iterator[Any]:
-        stream, event = keyed
-        for given in self._translator.readable(event):
-            yield given if isinstance(given, TaggedOutput) else (stream, given)
-
-
-class _Untranslated(_WithTranslator):
-    def process(self, bad: rnn.BadEvent) -> Iterator[Failed]:
-        return self._translator.failed(bad)
-
-
-class _Lines(_WithTranslator):
-    def process(
-        self, translated: tuple[str, rnn.Translated], time: Any = beam.DoFn.TimestampParam
-    ) -> Iterator[Line]:
-        stream, answer = translated
-        yield self._translator.line(stream, time.micros, answer)
-
-
 def _answer(events: Any, given: argparse.Namespace) -> Rows:
     translator = Translator.of(given.model)
-    readable = events | "Readable" >> WithFailed(_Readable(given.model), tuple[str, Event])
+    pieces, longest = translator.pieces, translator.longest
+    readable = events | "Readable" >> WithFailed(lines.Readable(pieces), tuple[str, Event])
     translated = readable | "Translate" >> rnn.Translate(
         given.model,
-        x=PiecesOf(translator.pieces),
+        x=PiecesOf(pieces),
         end=lines.ends_line,
         expire_after=given.expire_after,
         width=given.width,
         alpha=lines.ALPHA,
-        longest=translator.longest,
+        longest=longest,
         source=True,
     )
-    made = translated | "Lines" >> beam.ParDo(_Lines(given.model)).with_output_types(Line)
-    bad = translated.failed | "Untranslated" >> beam.ParDo(
-        _Untranslated(given.model)
-    ).with_output_types(Failed)
-    return {LINES: made}, [readable.failed, bad]
+    bad = translated.failed | "Untranslated" >> beam.FlatMap(lines.untranslated, longest)
+    return {LINES: translated | "Lines" >> beam.Map(lines.as_line).with_output_types(Line)}, [
+        readable.failed,
+        bad,
+    ]
 
 
 def _finish(given: argparse.Namespace, output: Path) -> list[str]:

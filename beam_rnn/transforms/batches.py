@@ -8,7 +8,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam import coders
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import create
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ from beam_rnn.streams.pack import Packed, shard_of
 from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.pack import FAILED, PackEvents, Packs, check_each
 
-KEY = coders.StrUtf8Coder()
 _TIME = pa.timestamp("us", tz="UTC")
 
 
