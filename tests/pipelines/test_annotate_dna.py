@@ -13,6 +13,7 @@ import pytest
 from pipelines import fasta, sinks
 from pipelines.annotate_dna import APPLICATION, Base, main, sequences_of, tagger_of
 from pipelines.splice import Site
+from tests.pipelines.twins import live_and_batch
 
 pytest.importorskip("Bio", reason="the extra apps is not installed")
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
@@ -140,12 +141,8 @@ def test_splice_sites_of_reads(tmp_path: Path) -> None:
         {"stream": "short", "time": 1, "text": "ACGT", "end": True},
         {"stream": "n", "time": 1, "text": text.replace("GGGCAGGG", "NNNCAGNN"), "end": True},
     ]
-    source, archive = tmp_path / "in.jsonl", tmp_path / "in.parquet"
-    source.write_text("".join(json.dumps(read) + "\n" for read in reads))
-    pq.write_table(pa.Table.from_pylist(reads), archive)
-    assert run("--splice", "--input", str(source), output=tmp_path / "live") == 0
-    assert run("--splice", "--batch", "--input", str(archive), output=tmp_path / "batch") == 0
-    live, batch = (rows_of(tmp_path / name / "sites", Site) for name in ("live", "batch"))
+    outputs = live_and_batch(run, tmp_path, reads, "--splice")
+    live, batch = (rows_of(output / "sites", Site) for output in outputs)
     assert live == batch
     assert [(row["stream"], row["place"], row["label"]) for row in live] == [
         ("a", 30, "donor"),

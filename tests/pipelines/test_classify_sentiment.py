@@ -1,12 +1,11 @@
 """Ratings end to end, with a small random network: sentences, final ratings, the batch twin."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from pipelines.classify_sentiment import (
     main,
     rating_of,
 )
+from tests.pipelines.twins import live_and_batch
 
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
@@ -131,24 +131,16 @@ def test_seventy_texts_live_and_in_batch_are_the_same_to_the_bit(
 ) -> None:
     events = sample[:700]
     events.append({"stream": events[0]["stream"], "time": "2027-01-01T00:00:00Z", "text": "good."})
-    live = write(tmp_path / "in.jsonl", events)
-    pq.write_table(pa.Table.from_pylist(events), tmp_path / "in.parquet", row_group_size=100)
-    assert run("--input", live, output=tmp_path / "live", model=small) == 0
-    archive = str(tmp_path / "in.parquet")
-    assert run("--batch", "--input", archive, output=tmp_path / "batch", model=small) == 0
-    assert both(tmp_path / "live") == both(tmp_path / "batch")  # floats too: no tolerance
-    assert len({row["stream"] for row in both(tmp_path / "live")[1]}) >= 50
+    live, batch = live_and_batch(partial(run, model=small), tmp_path, events)
+    assert both(live) == both(batch)  # floats too: no tolerance
+    assert len({row["stream"] for row in both(live)[1]}) >= 50
 
 
 def test_a_stream_that_ends_begins_anew(tmp_path: Path, small: str) -> None:
     twice = [{"stream": "a", "time": t, "text": "The film is bad.", "end": True} for t in (1, 2)]
-    source = write(tmp_path / "in.jsonl", twice)
-    pq.write_table(pa.Table.from_pylist(twice), tmp_path / "in.parquet")
-    assert run("--input", source, output=tmp_path / "live", model=small) == 0
-    archive = str(tmp_path / "in.parquet")
-    assert run("--batch", "--input", archive, output=tmp_path / "batch", model=small) == 0
-    said, rated = both(tmp_path / "live")
-    assert (said, rated) == both(tmp_path / "batch")
+    live, batch = live_and_batch(partial(run, model=small), tmp_path, twice)
+    said, rated = both(live)
+    assert (said, rated) == both(batch)
     assert [row["words"] for row in rated] == [5, 5]
     assert rated[0]["rating"] == rated[1]["rating"]
 

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 from pipelines import sinks  # noqa: E402
 from pipelines.detect_running import APPLICATION, answers_in, detector_of, main  # noqa: E402
 from pipelines.places import SAMPLES  # noqa: E402
+from tests.pipelines.twins import live_and_batch  # noqa: E402
 
 VIDEO = SAMPLES / "running.avi"
 
@@ -72,13 +73,9 @@ def test_fifty_streams_live_and_in_batch_are_the_same_to_the_bit(
     twice += [{"stream": "walking_1", "time": 0.6, "end": True}]
     play = [p for p in poses if p["stream"] == "play" and p["time"] < 0.3]
     twice += [*play, *[pose | {"stream": "play again"} for pose in play]]
-    live, archive = tmp_path / "in.jsonl", tmp_path / "in.parquet"
-    live.write_text("".join(json.dumps(event) + "\n" for event in twice))
-    pq.write_table(pa.Table.from_pylist(twice), archive)
-    assert run("--input", str(live), output=tmp_path / "live") == 0
-    assert run("--batch", "--input", str(archive), output=tmp_path / "batch") == 0
-    rows = rows_of(tmp_path / "live")
-    assert rows == rows_of(tmp_path / "batch")  # floats too: no tolerance
+    live, batch = live_and_batch(run, tmp_path, twice)
+    rows = rows_of(live)
+    assert rows == rows_of(batch)  # floats too: no tolerance
     assert len(rows) == len(twice) - 1
     assert len({row["stream"] for row in rows}) == 50
     network, feature = detector_of(str(APPLICATION.model))

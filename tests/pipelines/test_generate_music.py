@@ -3,6 +3,7 @@
 import argparse
 import json
 import wave
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pipelines.generate_music import (
     seed_of,
 )
 from pipelines.seeds import Seeds
+from tests.pipelines.twins import live_and_batch
 
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 mido = pytest.importorskip("mido", reason="the extra apps is not installed")
@@ -130,20 +132,16 @@ def test_sixty_streams_live_and_in_batch_are_the_same_to_the_bit(
         for time in range(5)
         for i in range(60)
     ]
-    live = write(tmp_path / "in.jsonl", events)
-    pq.write_table(pa.Table.from_pylist(events), tmp_path / "in.parquet", row_group_size=70)
     options = ["--more", "12", "--seed", "3"]
-    assert run("--input", live, *options, output=tmp_path / "live", model=small) == 0
-    archive = str(tmp_path / "in.parquet")
-    assert run("--batch", "--input", archive, *options, output=tmp_path / "batch", model=small) == 0
-    drawn, given = both(tmp_path / "live")
-    assert (drawn, given) == both(tmp_path / "batch")  # floats too: no tolerance
+    live, batch = live_and_batch(partial(run, model=small), tmp_path, events, *options)
+    drawn, given = both(live)
+    assert (drawn, given) == both(batch)  # floats too: no tolerance
     assert len({row["stream"] for row in drawn}) == len(given) == 60
     assert len(drawn) == 300
     assert len({row["abc"] for row in drawn}) > 100  # streams draw numbers of their own
     names = ("tunes.abc", "melody-01.mid")
     for name in names:
-        assert (tmp_path / "live" / name).read_bytes() == (tmp_path / "batch" / name).read_bytes()
+        assert (live / name).read_bytes() == (batch / name).read_bytes()
 
 
 def test_broken_tunes_leave_and_their_streams_go_on(tmp_path: Path, small: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines import sinks
 from pipelines.events import event
 from pipelines.tag_names import main
 from pipelines.texts import tagger_of
+from tests.pipelines.twins import live_and_batch
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -114,12 +116,8 @@ def test_labels_are_those_of_the_whole_text(
 def test_batch_and_stream_give_the_same_rows_to_the_bit(
     tmp_path: Path, model: str, sample: list[dict[str, Any]]
 ) -> None:
-    live, whole = tmp_path / "in.jsonl", tmp_path / "in.parquet"
-    live.write_text(as_lines(sample))
-    pq.write_table(pa.Table.from_pylist(sample), whole, row_group_size=200)
-    assert run("--input", str(live), output=tmp_path / "live", model=model) == 0
-    assert run("--batch", "--input", str(whole), output=tmp_path / "whole", model=model) == 0
-    streamed, batched = (in_order(rows_of(tmp_path / name)) for name in ("live", "whole"))
+    outputs = live_and_batch(partial(run, model=model), tmp_path, sample)
+    streamed, batched = (in_order(rows_of(output)) for output in outputs)
     assert len(streamed) == len(batched) > 5_000
     assert streamed == batched  # floats too: no tolerance
 

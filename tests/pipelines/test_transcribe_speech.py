@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 soundfile = pytest.importorskip("soundfile", reason="the extra apps is not installed")
@@ -21,6 +19,7 @@ pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 import beam_rnn as rnn  # noqa: E402
 from pipelines import sinks, sources, speech  # noqa: E402
 from pipelines.transcribe_speech import APPLICATION, VOICE_MODEL, main  # noqa: E402
+from tests.pipelines.twins import live_and_batch  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SOUND = soundfile.read(APPLICATION.sample, dtype="int16")[0]
@@ -100,24 +99,20 @@ def test_fifty_streams_live_and_in_batch_are_the_same_to_the_bit(tmp_path: Path)
         for n in range(50)
     ]
     events = sorted((e for own in streams for e in own), key=lambda event: event["time"])
-    live, archive = tmp_path / "in.jsonl", tmp_path / "in.parquet"
-    write_lines(live, events)
-    pq.write_table(pa.Table.from_pylist(events), archive)
-    assert run("--input", str(live), output=tmp_path / "live") == 0
-    assert run("--batch", "--input", str(archive), output=tmp_path / "batch") == 0
+    live, batch = live_and_batch(run, tmp_path, events)
     for folder in ("texts", "voice"):
-        rows = rows_of(tmp_path / "live", folder)
-        assert rows == rows_of(tmp_path / "batch", folder)  # floats too: no tolerance
+        rows = rows_of(live, folder)
+        assert rows == rows_of(batch, folder)  # floats too: no tolerance
         assert len({row["stream"] for row in rows}) == 50
-    assert words_of(tmp_path / "live") == words_of(tmp_path / "batch")
-    for name in ("live", "batch"):
-        assert (tmp_path / name / "failed.jsonl").read_text() == ""
+    assert words_of(live) == words_of(batch)
+    for output in (live, batch):
+        assert (output / "failed.jsonl").read_text() == ""
     # And of one stream, alone.
     own, feature = SOUND[7 * 1_100 : 7 * 1_100 + 8_000 + 97 * 7], speech.voice_of()
     pairs, memory = feature.feed(own, b"")
     frames = np.stack([x for _, x in pairs + feature.finish(memory)])
     y, _ = rnn.load(str(VOICE_MODEL)).unroll(frames)
-    scores = [r["score"] for r in rows_of(tmp_path / "live", "voice") if r["stream"] == "call 7"]
+    scores = [r["score"] for r in rows_of(live, "voice") if r["stream"] == "call 7"]
     np.testing.assert_array_equal(np.float32(scores), y[:, 0])
 
 

@@ -3,12 +3,11 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import beam_rnn as rnn
@@ -16,6 +15,7 @@ from beam_rnn.features import Pieces
 from pipelines import sinks
 from pipelines.lines import ALPHA, LONGEST, Line, Translator, text_of
 from pipelines.translate_text import APPLICATION, main
+from tests.pipelines.twins import live_and_batch
 from training import transliterate
 
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
@@ -76,22 +76,13 @@ def failed_of(output: Path) -> list[tuple[str, str, str]]:
     return sorted((one["stream"], one["reason"], one["input"]) for one in told)
 
 
-def write(path: Path, events: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(event) + "\n" for event in events))
-    return str(path)
-
-
 def both(
     tmp_path: Path, events: list[dict[str, Any]], model: str
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str, str]]]:
     """What the live job gives, which is what its batch twin gives."""
-    live = write(tmp_path / "in.jsonl", events)
-    pq.write_table(pa.Table.from_pylist(events), tmp_path / "in.parquet", row_group_size=50)
-    assert run("--input", live, output=tmp_path / "live", model=model) == 0
-    archive = str(tmp_path / "in.parquet")
-    assert run("--batch", "--input", archive, output=tmp_path / "batch", model=model) == 0
-    found = lines_of(tmp_path / "live"), failed_of(tmp_path / "live")
-    assert found == (lines_of(tmp_path / "batch"), failed_of(tmp_path / "batch"))
+    live, batch = live_and_batch(partial(run, model=model), tmp_path, events)
+    found = lines_of(live), failed_of(live)
+    assert found == (lines_of(batch), failed_of(batch))
     return found
 
 
