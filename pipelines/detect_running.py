@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -32,6 +32,17 @@ POSE_MODEL, VIDEO_MODEL = (
     MODELS / "detect_running.safetensors",
     MODELS / "detect_running_video.safetensors",
 )
+
+
+class Moment(NamedTuple):
+    """A row of the output: a moment of a person. ``time`` is in microseconds since 1970."""
+
+    stream: str
+    time: int
+    step: int
+    label: str
+    score: float
+
 
 Answers = dict[str, list[tuple[float, str, float]]]
 """(seconds, label, score) of each stream, in order."""
@@ -87,13 +98,13 @@ def _answer(events: Any, given: argparse.Namespace) -> Rows:
     model = _model(given)
     _, seen = detector_of(model)
     tagged = events | "Tag" >> rnn.Tag(model, x=seen, end=is_last, expire_after=given.expire_after)
-    answers = tagged | "Answers" >> beam.Map(_as_answer).with_output_types(sinks.Answer)
+    answers = tagged | "Answers" >> beam.Map(_as_moment).with_output_types(Moment)
     return {ANSWERS: answers}, [tagged.failed]
 
 
-def _as_answer(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> sinks.Answer:
+def _as_moment(tagged: tuple[str, Any], time: Any = beam.DoFn.TimestampParam) -> Moment:
     stream, answer = tagged
-    return sinks.Answer(stream, time.micros, answer.step, answer.label, float(answer.score))
+    return Moment(stream, time.micros, answer.step, answer.label, float(answer.score))
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -107,7 +118,7 @@ def answers_in(folder: Path) -> Answers:
     """What was answered, stream by stream; a stream that began anew counts as another."""
     answers: Answers = {}
     begun: Counter[str] = Counter()
-    for row in sinks.read_rows(folder, sinks.Answer):
+    for row in sinks.read_rows(folder, Moment):
         begun[row.stream] += row.step == 1
         again = begun[row.stream]
         name = f"{row.stream}\t{again}" if again > 1 else row.stream
@@ -140,7 +151,7 @@ def _run_lines(spells: dict[str, list[Spell]]) -> Iterator[str]:
             yield json.dumps(fields)
 
 
-def _section(stream: str, rows: Sequence[sinks.Answer]) -> Section:
+def _section(stream: str, rows: Sequence[Moment]) -> Section:
     """What a page shows of a person: when he ran, and when not."""
     answers = [(row.time / 1e6, row.label, row.score) for row in rows]
     spells = find_spells(answers)
@@ -164,7 +175,7 @@ LOOK = Look(
 )
 
 
-def _tell(row: sinks.Answer) -> str | None:
+def _tell(row: Moment) -> str | None:
     """A line when somebody begins to run or stops, as far as one answer shows it."""
     before = _said.get(row.stream) if row.step > 1 else None
     _said[row.stream] = row.label
@@ -191,7 +202,7 @@ APPLICATION = Application(
     " or -",
     sample=SAMPLES / "poses.jsonl",
     model=POSE_MODEL,
-    rows={ANSWERS: sinks.Answer},
+    rows={ANSWERS: Moment},
     answer=_answer,
     lines=_lines,
     field=_field,

@@ -69,16 +69,6 @@ class Word(NamedTuple):
     score: float
 
 
-class Answer(NamedTuple):
-    """A row of the output of other jobs: one answer. ``time`` is in microseconds since 1970."""
-
-    stream: str
-    time: int
-    step: int
-    label: str
-    score: float
-
-
 SCHEMA = schema_of(Word)
 
 _NUMBERED = re.compile(r"part-\d{5,}\.parquet")

@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2", reason="the extra apps is not installed")
 pytest.importorskip("matplotlib", reason="the extra apps is not installed")
 
 from pipelines import sinks  # noqa: E402
-from pipelines.detect_running import APPLICATION, answers_in, detector_of, main  # noqa: E402
+from pipelines.detect_running import APPLICATION, Moment, answers_in, detector_of, main  # noqa: E402
 from pipelines.places import SAMPLES  # noqa: E402
 from tests.pipelines.twins import live_and_batch  # noqa: E402
 
@@ -25,7 +25,7 @@ def run(*arguments: str, output: Path) -> int:
 
 
 def rows_of(output: Path) -> list[dict[str, Any]]:
-    parts = sinks.read_parts(output / "answers", sinks.schema_of(sinks.Answer))
+    parts = sinks.read_parts(output / "answers", sinks.schema_of(Moment))
     rows = [row for part in parts for row in part.to_pylist()]
     return sorted(rows, key=lambda row: (row["stream"], row["time"]))
 
