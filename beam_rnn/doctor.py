@@ -114,5 +114,6 @@ def _java() -> str:
     said = subprocess.run(
         [java, "-version"], capture_output=True, text=True, check=False, timeout=60
     )
-    line = next(iter(said.stderr.splitlines()), "")
+    # Options in the environment are told first.
+    line = next((line for line in said.stderr.splitlines() if "version" in line), "")
     return f"{line}; --runner=FlinkRunner fetches the job server where the network allows it"

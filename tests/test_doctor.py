@@ -24,9 +24,10 @@ def test_it_tells_versions_and_layouts() -> None:
         assert told[package] == importlib.metadata.version(package)
     for H in doctor.WIDTHS:
         layout, _, rest = told[f"H = {H}"].partition(", ")
-        assert layout in ("stacked", "fixed", "plain")
+        assert layout in ("stacked", "narrow", "fixed", "plain")
         assert rest.startswith("tiles of ")
     assert told["FnApiRunner"] == "yes"
+    assert ' version "' in told["Flink"] or told["Flink"].startswith("no java")
 
 
 def test_what_is_absent_is_told_with_what_to_do(
