@@ -1,5 +1,6 @@
 """The page in headless Chromium: both colour schemes, desktop and phone, and while it is live."""
 
+import importlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from beam_rnn.cli import PIPELINES
 from beam_rnn.report import Chart, Failure, Kind, Page, Piece, Section, Span, page
+from pipelines import sources
+from pipelines.places import SAMPLES
 from pipelines.serve import Address, Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -49,20 +53,53 @@ def opened(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
     return tab, said
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_reports_no_errors(
-    browser: Any, tmp_path: Path, scheme: str, width: int
-) -> None:
+def fits(browser: Any, url: str) -> None:
+    """It is as wide as the screen, in both schemes and widths, and says nothing to the console."""
+    for scheme, ground in (("light", "rgb(246, 246, 243)"), ("dark", "rgb(18, 19, 20)")):
+        for width in (390, 1280):
+            size = {"width": width, "height": 844}
+            tab, said = opened(browser, url, viewport=size, color_scheme=scheme)
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+            assert len(tab.screenshot()) > 10_000
+            assert said == []
+            tab.close()
+
+
+def test_it_fits_and_reports_no_errors(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     path.write_text(page(SHOWN))
-    size = {"width": width, "height": 844}
-    tab, said = opened(browser, path.as_uri(), viewport=size, color_scheme=scheme)
-    assert tab.evaluate("document.documentElement.scrollWidth") == width
-    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == {"light": "rgb(246, 246, 243)", "dark": "rgb(18, 19, 20)"}[scheme]
-    assert len(tab.screenshot()) > 10_000
-    assert said == []
+    fits(browser, path.as_uri())
+    server = Server(Address("127.0.0.1", 0), lambda: SHOWN)
+    with server.running():
+        fits(browser, server.url)
+
+
+# The sample of each application, and how many of its lines are enough (of DNA: a contig).
+LITTLE = {
+    "tag-names": ("texts.jsonl", 60),
+    "annotate-dna": ("contigs.gbk", 424),
+    "classify-sentiment": ("opinions.jsonl", 20),
+    "detect-running": ("poses.jsonl", 100),
+    "transcribe-speech": ("digits.flac", None),
+    "generate-music": ("seeds.abc", None),
+    "translate-text": ("verses.jsonl", 6),
+}
+
+
+@pytest.mark.parametrize("command", PIPELINES)
+def test_the_page_of_each_application_fits(browser: Any, tmp_path: Path, command: str) -> None:
+    name, lines = LITTLE[command]
+    source = SAMPLES / name
+    if lines is not None:
+        source = tmp_path / name
+        source.write_bytes(b"".join((SAMPLES / name).read_bytes().splitlines(True)[:lines]))
+    module = importlib.import_module(f"pipelines.{command.replace('-', '_')}")
+    sources.start()
+    output = tmp_path / "out"
+    assert module.main(["--input", str(source), "--output", str(output), "--no-view"]) == 0
+    assert "<article " in (output / "index.html").read_text()
+    fits(browser, (output / "index.html").as_uri())
 
 
 def test_search_filter_and_readout(browser: Any, tmp_path: Path) -> None:
