@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--part", choices=("valid", "test"), default="test")
-    parser.add_argument("--widths", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--widths", type=int, nargs="+", default=[1, 4, 8])
     options = parser.parse_args()
     model: Any = rnn.load(options.model)
     splits = verses.read()

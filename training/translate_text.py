@@ -6,14 +6,18 @@ The data are fetched with apt-get (see ``training/verses.py``).
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file
@@ -21,21 +25,39 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file
 import beam_rnn as rnn
 from beam_rnn.features import Pieces
 from training import evaluate_translation, loop, verses
-from training.recurrent import Params, dropped, init_dense, init_gru, init_table, to_dense, to_gru
+from training.recurrent import (
+    Params,
+    dense,
+    dropped,
+    gru,
+    init_dense,
+    init_gru,
+    init_table,
+    to_dense,
+    to_gru,
+)
 
 PIECES = 3000
 WIDTH, HIDDEN = 256, 320
-LONGEST = 60
-"""Pieces of the verses with which it trains, on either side."""
-
 START, STOP = 0, 1
 SMOOTHING = 0.1
-DROP = 0.1
 GUIDE = 0.2
 """What it counts that attention is where Strong's numbers say."""
 
-_BATCH = 2560  # pieces, on each side
-_SCHEDULE = loop.Schedule(epochs=8, rate=2e-3, warmup=400)
+
+class Stage(NamedTuple):
+    """A part of the training; each goes on from the weights of the one before."""
+
+    schedule: loop.Schedule
+    longest: int  # pieces of a verse, on either side
+    pieces: int  # of an update, on each side
+    drop: float  # of the units
+
+
+STAGES = (
+    Stage(loop.Schedule(epochs=8, rate=2e-3, warmup=400), longest=60, pieces=2560, drop=0.1),
+    Stage(loop.Schedule(epochs=4, rate=1e-3, warmup=100), longest=84, pieces=1280, drop=0.2),
+)
 
 
 class Batch(NamedTuple):
@@ -83,20 +105,35 @@ def code(pieces: Pieces, side: verses.Side, known: dict[str, int]) -> Coded:
     return np.array([*ids, STOP], np.int32), np.array([*numbers, [0, 0]], np.int32)
 
 
-def batches(pairs: Sequence[tuple[Coded, Coded]], draw: np.random.Generator) -> Iterator[Batch]:
-    """The verses in random order, those of like length together."""
+def batches(
+    pairs: Sequence[tuple[Coded, Coded]], pieces: int, draw: np.random.Generator
+) -> Iterator[Batch]:
+    """The verses in random order, those of like length together; ``pieces`` on each side."""
     length = np.array([max(len(s[0]), len(t[0])) for s, t in pairs])
     size = np.maximum(-(-length // 6) * 6, 18)
     parts = []
     for steps in np.unique(size).tolist():
         mine = draw.permutation(np.flatnonzero(size == steps))
-        many = _BATCH // steps
+        many = pieces // steps // jax.device_count() * jax.device_count()
         # The last batch is filled up with verses of the others, so that shapes are few.
         mine = np.concatenate([mine, np.resize(mine, -len(mine) % many)])
         parts += [(steps, part) for part in mine.reshape(-1, many)]
     for place in draw.permutation(len(parts)).tolist():
         steps, part = parts[place]
-        yield _batch([pairs[i] for i in part.tolist()], steps)
+        yield _spread(_batch([pairs[i] for i in part.tolist()], steps))
+
+
+def _spread(batch: Batch) -> Batch:
+    """The same, each device with a share of the verses."""
+    devices = jax.sharding.Mesh(np.array(jax.devices()), ("verses",))
+    shares = [P("verses") if x.ndim == 1 else P(None, "verses") for x in batch]
+    placed = [NamedSharding(devices, share) for share in shares]
+    return Batch(*map(jax.device_put, batch, placed))
+
+
+def short(pairs: Sequence[tuple[Coded, Coded]], longest: int) -> list[tuple[Coded, Coded]]:
+    """The verses of at most so many pieces on either side."""
+    return [pair for pair in pairs if max(len(ids) for ids, _ in pair) <= longest]
 
 
 def _batch(pairs: Sequence[tuple[Coded, Coded]], steps: int) -> Batch:
@@ -111,115 +148,34 @@ def _batch(pairs: Sequence[tuple[Coded, Coded]], steps: int) -> Batch:
     return Batch(ids[0], numbers[0], lengths, ids[1], numbers[1])
 
 
-@jax.custom_vjp
-def product(x: jax.Array, W: jax.Array) -> jax.Array:
-    """x W^T with factors of 16 bits (bfloat16) and sums of 32: three times as fast."""
-    return _product(x, W)[0]
-
-
-def _dot(a: jax.Array, b: jax.Array, axes: tuple[Sequence[int], Sequence[int]]) -> jax.Array:
-    return jax.lax.dot_general(
-        a.astype(jnp.bfloat16),
-        b.astype(jnp.bfloat16),
-        (axes, ((), ())),
-        preferred_element_type=jnp.float32,
-    )
-
-
-def _product(x: jax.Array, W: jax.Array) -> tuple[jax.Array, Any]:
-    return _dot(x, W, ((x.ndim - 1,), (1,))), (x, W)
-
-
-def _gradients(kept: Any, given: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, W = kept
-    outer = tuple(range(x.ndim - 1))
-    return _dot(given, W, ((x.ndim - 1,), (0,))), _dot(given, x, (outer, outer))
-
-
-product.defvjp(_product, _gradients)
-
-
-@jax.custom_vjp
-def _frozen(x: jax.Array, W: jax.Array) -> jax.Array:
-    """The same, for weights that get their gradient elsewhere."""
-    return _dot(x, W, ((x.ndim - 1,), (1,)))
-
-
-_frozen.defvjp(
-    lambda x, W: (_frozen(x, W), W),
-    lambda W, given: (_dot(given, W, ((given.ndim - 1,), (0,))), None),
-)
-
-
-def gru(cell: Params, x: jax.Array, start: jax.Array, keep: jax.Array) -> jax.Array:
-    """The states (T, B, H) behind x (T, B, D); where ``keep`` (T, B) is false they stay."""
-    given = product(x, cell["W_x"]) + cell["b"]
-    return _states(cell["W_a"], cell["b_n"], given, start, keep)
-
-
-@jax.custom_vjp
-def _states(
-    W: jax.Array, b_n: jax.Array, given: jax.Array, start: jax.Array, keep: jax.Array
-) -> jax.Array:
-    return _states_kept(W, b_n, given, start, keep)[0]
-
-
-def _states_kept(
-    W: jax.Array, b_n: jax.Array, given: jax.Array, start: jax.Array, keep: jax.Array
-) -> tuple[jax.Array, Any]:
-    H = start.shape[-1]
-    fixed = W.astype(jnp.bfloat16)
-
-    def run(b_n: jax.Array, given: jax.Array, start: jax.Array, more: jax.Array) -> jax.Array:
-        def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
-            given, goes_on, more = inputs
-            own = _frozen(h, fixed) + more
-            r, z = jnp.split(jax.nn.sigmoid(given[:, : 2 * H] + own[:, : 2 * H]), 2, axis=1)
-            n = jnp.tanh(given[:, 2 * H :] + r * (own[:, 2 * H :] + b_n))
-            after = jnp.where(goes_on[:, None], (1 - z) * n + z * h, h)
-            return after, after
-
-        return jax.lax.scan(step, start, (given, keep, more))[1]
-
-    states, back = jax.vjp(run, b_n, given, start, jnp.zeros_like(given))
-    return states, (W, start, states, back)
-
-
-def _states_gradients(kept: Any, wanted: jax.Array) -> Any:
-    """The gradient of W is one product over all steps, not one for each."""
-    _, start, states, back = kept
-    b_n, given, start_too, own = back(wanted)
-    before = jnp.concatenate([start[None], states[:-1]])
-    return _dot(own, before, ((0, 1), (0, 1))), b_n, given, start_too, None
-
-
-_states.defvjp(_states_kept, _states_gradients)
-
-
-def forward(params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+def forward(
+    params: Params, batch: Batch, key: jax.Array | None, rate: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
     """Logits (T, B, V) of the target, and the weights (T, B, S) of what was read for each."""
     keys = [None] * 4 if key is None else list(jax.random.split(key, 4))
+
+    def drop(x: jax.Array, place: int) -> jax.Array:
+        return dropped(x, rate, keys[place], steps=True)
+
     S, B = batch.source.shape
     there = jnp.arange(S)[:, None] < batch.lengths
-    x = dropped(params["source"][batch.source], DROP, keys[0], steps=True)
-    memory = gru(params["encoder"], x, jnp.zeros((B, HIDDEN)), there)
-    last = memory[-1]
+    x = drop(params["source"][batch.source], 0)
+    memory, last = gru(params["encoder"], x, jnp.zeros((B, HIDDEN)), there)
     before = jnp.concatenate([jnp.full((1, B), START), batch.target[:-1]])
-    x = dropped(params["target"][before], DROP, keys[1], steps=True)
-    h = gru(params["decoder"], x, last, jnp.ones(x.shape[:2], bool))
-    memory = dropped(memory, DROP, keys[2], steps=True)
-    query = product(h, params["ask"]["W"]) + params["ask"]["b"]
-    scores = jnp.einsum("tbc,sbc->bts", query, memory)
+    h, _ = gru(params["decoder"], drop(params["target"][before], 1), last)
+    memory = drop(memory, 2)
+    scores = jnp.einsum("tbc,sbc->bts", dense(params["ask"], h), memory)
     weights = jax.nn.softmax(jnp.where(there.T[:, None], scores, -1e9))
     read = jnp.einsum("bts,sbc->tbc", weights, memory)
-    mixed = product(jnp.concatenate([read, h], 2), params["mix"]["W"]) + params["mix"]["b"]
-    mixed = dropped(jnp.tanh(mixed), DROP, keys[3], steps=True)
-    return product(mixed, params["target"]) + params["b"], weights.transpose(1, 0, 2)
+    mixed = drop(jnp.tanh(dense(params["mix"], jnp.concatenate([read, h], 2))), 3)
+    return mixed @ params["target"].T + params["b"], weights.transpose(1, 0, 2)
 
 
-def losses(params: Params, batch: Batch, key: jax.Array | None, smoothing: float) -> Any:
+def losses(
+    params: Params, batch: Batch, key: jax.Array | None, smoothing: float, rate: float = 0.0
+) -> Any:
     """Of a piece of the target: its cross entropy, and that of what was read."""
-    logits, weights = forward(params, batch, key)
+    logits, weights = forward(params, batch, key, rate)
     behind = jnp.cumsum(batch.target == STOP, axis=0) - (batch.target == STOP)
     counts = (behind == 0).astype(jnp.float32)
     log_p = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
@@ -233,9 +189,9 @@ def losses(params: Params, batch: Batch, key: jax.Array | None, smoothing: float
     return (entropy * counts).sum() / counts.sum(), -(there * known).sum() / known.sum().clip(1)
 
 
-def loss(params: Params, batch: Batch, key: jax.Array) -> jax.Array:
-    """What training makes small."""
-    entropy, guide = losses(params, batch, key, SMOOTHING)
+def loss(params: Params, batch: Batch, key: jax.Array, rate: float) -> jax.Array:
+    """What training makes small; ``rate``: of the units that are left out."""
+    entropy, guide = losses(params, batch, key, SMOOTHING, rate)
     return entropy + GUIDE * guide
 
 
@@ -287,6 +243,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="where the model goes (safetensors)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
     splits = verses.read()
     english = vocabulary((v.english.text for v in splits.train), PIECES)
     spanish = vocabulary((v.spanish.text for v in splits.train), PIECES)
@@ -296,12 +253,7 @@ def main() -> None:
         [(code(readers[0], v.english, known), code(readers[1], v.spanish, known)) for v in part]
         for part in (splits.train, splits.valid)
     ]
-    train, valid = (
-        [pair for pair in part if max(len(side[0]) for side in pair) <= LONGEST] for part in coded
-    )
-    pieces = sum(len(t[0]) for _, t in train) / len(train)
-    print(f"{len(train):,} verses, {pieces:.1f} pieces each", flush=True)
-    few = list(batches(valid, np.random.default_rng(0)))
+    few = list(batches(short(coded[1], STAGES[-1].longest), 2560, np.random.default_rng(0)))
     judge = jax.jit(lambda params, batch: losses(params, batch, None, 0.0))
     card = {
         "data": "King James Version and Reina-Valera 1909, public domain (Debian sword-text-kjv, "
@@ -319,10 +271,15 @@ def main() -> None:
 
     draw = np.random.default_rng(options.seed)
     params = initial(draw, len(english), len(spanish))
-    updates = sum(1 for _ in batches(train, np.random.default_rng(0)))
-    params = loop.fit(
-        params, loss, lambda draw: batches(train, draw), updates, _SCHEDULE, options.seed, tell
-    )
+    for place, stage in enumerate(STAGES):
+        train = short(coded[0], stage.longest)
+        given = partial(batches, train, stage.pieces)
+        updates = sum(1 for _ in given(np.random.default_rng(0)))
+        print(f"{len(train):,} verses, {updates} updates an epoch", flush=True)
+        params = loop.fit(
+            params, partial(loss, rate=stage.drop), given, updates, stage.schedule,
+            options.seed + place, tell,
+        )  # fmt: skip
     save(params, evaluate_translation.figures_of(rnn.load(options.output), splits))
 
 
