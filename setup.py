@@ -21,6 +21,7 @@ READ = [
     "soundfile>=0.12",
 ]
 APPS = sorted({*CLI, *AUDIO, *READ})
+FAST = ["numba>=0.61"]  # compiled steps
 KAFKA = ["confluent-kafka>=2.6"]
 # Pipelines in YAML, and DataFrames; the last two are those that Beam cannot do without.
 YAML = ["apache-beam[yaml]>=2.72,<3", "docstring-parser>=0.15", "jsonschema>=4"]
@@ -75,12 +76,13 @@ setup(
         "torch": ["torch>=2.2"],
         "train": TRAIN,
         "audio": AUDIO,
+        "fast": FAST,
         "kafka": KAFKA,
         "yaml": YAML,
         "docs": DOCS,
-        "bench": sorted({*BENCH, *CLI, *ONNX}),
+        "bench": sorted({*BENCH, *CLI, *FAST, *ONNX}),
         # No torch: its layouts are tested on saved files, and it is a large install.
-        "dev": sorted({*DEV, *APPS, *ONNX, *KERAS, *AUDIO, *KAFKA, *YAML, *TRAIN, *DOCS}),
+        "dev": sorted({*DEV, *APPS, *ONNX, *FAST, *KERAS, *AUDIO, *KAFKA, *YAML, *TRAIN, *DOCS}),
     },
     entry_points={"console_scripts": ["beam-rnn = beam_rnn.cli:main"]},
     classifiers=[

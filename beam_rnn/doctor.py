@@ -19,7 +19,7 @@ from rich.text import Text
 from beam_rnn.nn.kernels import Product
 
 PACKAGES = ("beam-rnn", "apache-beam", "numpy", "pyarrow", "safetensors")
-EXTRAS = ("cli", "onnx", "keras", "torch", "audio", "kafka", "yaml")
+EXTRAS = ("cli", "fast", "onnx", "keras", "torch", "audio", "kafka", "yaml")
 WIDTHS = (32, 64, 128, 256, 512)
 PRISM = Path("~/.apache_beam/cache/prism/bin").expanduser()  # where Beam keeps what it fetched
 

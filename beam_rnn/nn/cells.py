@@ -9,7 +9,7 @@ from typing import ClassVar
 from beam_rnn.errors import ModelError
 from beam_rnn.nn.gates import GRUKernel, LSTMKernel, RNNKernel
 from beam_rnn.nn.parameters import Floats, Frozen
-from beam_rnn.nn.stepping import Kernel
+from beam_rnn.nn.stepping import Kernel, Steps, fastest
 
 
 class Cell(Frozen):
@@ -61,7 +61,10 @@ class Cell(Frozen):
         return (self.hidden_size,)
 
     @cached_property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> Steps:
+        return fastest(self.numpy_kernel())
+
+    def numpy_kernel(self) -> Kernel:
         raise NotImplementedError
 
 
@@ -90,8 +93,7 @@ class RNN(Cell):
         if self.activation not in ("tanh", "relu"):
             raise ModelError(f'RNN.activation is {self.activation!r}, expected "tanh" or "relu"')
 
-    @cached_property
-    def kernel(self) -> Kernel:
+    def numpy_kernel(self) -> Kernel:
         return RNNKernel(self.W_x, self.W_a, self.b, self.activation)
 
 
@@ -128,8 +130,7 @@ class GRU(Cell):
                 raise ModelError("GRU.b_n is the bias inside the reset product: reset_after only")
             self._freeze("b_n", (self.hidden_size,))
 
-    @cached_property
-    def kernel(self) -> Kernel:
+    def numpy_kernel(self) -> Kernel:
         return GRUKernel(self.W_x, self.W_a, self.b, self.b_n, self.reset_after)
 
 
@@ -155,6 +156,5 @@ class LSTM(Cell):
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
 
-    @cached_property
-    def kernel(self) -> Kernel:
+    def numpy_kernel(self) -> Kernel:
         return LSTMKernel(self.W_x, self.W_a, self.b)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
 import threading
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -52,8 +56,43 @@ def _goes_on(wave: Wave, rows: slice) -> bool:
     return size == 1 and rows.stop - rows.start == 1 and bool(again[0] == rows.start)
 
 
+class Steps(Protocol):
+    """What a cell needs of its kernel."""
+
+    gates: int
+    padded: int
+    tile: int
+
+    def project(self, x: NDArray[Any]) -> Floats: ...
+
+    def step(
+        self, x: NDArray[Any], a: Floats, table: Floats | None = None
+    ) -> tuple[Floats, Floats]: ...
+
+    def run_waves(
+        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], table: Floats | None = None
+    ) -> Floats: ...
+
+
+def fastest(kernel: Kernel) -> Steps:
+    """The compiled twin of a kernel where numba is installed, or else the kernel itself.
+
+    Both give the same bits. BEAM_RNN_COMPILED=0 in the environment forbids compiled ones.
+    """
+    compiled = None if os.environ.get("BEAM_RNN_COMPILED") == "0" else _compiled()
+    return (compiled and compiled.twin(kernel)) or kernel
+
+
+@functools.cache
+def _compiled() -> ModuleType | None:
+    try:
+        return importlib.import_module("beam_rnn.nn.compiled")
+    except ImportError:
+        return None
+
+
 class Kernel:
-    """One cell made ready to run.
+    """One cell made ready to run by NumPy.
 
     Attributes:
       H: units.
@@ -62,6 +101,7 @@ class Kernel:
       nb: units in a block.
       blocks: blocks of one gate.
       tile: most rows of one step; more are stepped tile by tile.
+      weights: [W_x | b] and W_a as the step has them: gates in its order, some of them halved.
     """
 
     states: ClassVar[int] = 1  # vectors of H units in a state row
@@ -74,7 +114,8 @@ class Kernel:
         self.nb = _block_width(self.H)
         self.blocks = -(-self.H // self.nb)
         self.padded = self.blocks * self.nb
-        self.input = kernels.Product(self._in_blocks(np.column_stack([W_x, b])))
+        self.weights = np.column_stack([W_x, b]), W_a
+        self.input = kernels.Product(self._in_blocks(self.weights[0]))
         self.hidden = self._hidden(W_a)
         self.gates = len(W_x) // self.H
         self.input_size = W_x.shape[1]
