@@ -21,16 +21,19 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from beam_rnn import nn
+from beam_rnn.nn.stepping import Kernel
 
 Floats = np.ndarray
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-SIDES = ("ours", "onnxruntime", "naive", "product")
+SIDES = ("ours", "compiled", "onnxruntime", "naive", "product")
+OURS = {"ours": "", "compiled": "compiled "}  # by NumPy, and by numba (extra fast)
 
 
 def in_turns(sides: dict[str, Callable[[], Any]], rounds: int, slice_of: float) -> dict[str, float]:
@@ -58,8 +61,16 @@ def weights(kind: str, H: int, seed: int = 0) -> tuple[Floats, Floats, Floats]:
     return W_x, W_a, b
 
 
-def network(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> nn.Network:
-    return nn.Network([{"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}[kind](W_x, W_a, b)])
+def networks(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> dict[str, nn.Network]:
+    """The cell stepped by NumPy, and by its compiled twin where there is one."""
+    found = {}
+    for side in OURS:
+        os.environ["BEAM_RNN_COMPILED"] = "1" if side == "compiled" else "0"
+        cell = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}[kind](W_x, W_a, b)
+        if side == "ours" or not isinstance(cell.kernel, Kernel):
+            cell.kernel  # noqa: B018 -- made ready while the environment says how
+            found[side] = nn.Network([cell])
+    return found
 
 
 def onnx_session(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> Any:
@@ -122,10 +133,10 @@ def naive(kind: str, W_x: Floats, W_a: Floats, b: Floats) -> Callable[[Floats, F
 
 def measure_step(kind: str, H: int, B: int, rounds: int, slice_of: float) -> dict[str, Any]:
     arrays = weights(kind, H)
-    net = network(kind, *arrays)
+    nets = networks(kind, *arrays)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(B, H)).astype(np.float32)
-    a = rng.normal(size=(B, net.state_size), scale=0.3).astype(np.float32)
+    a = rng.normal(size=(B, nets["ours"].state_size), scale=0.3).astype(np.float32)
     textbook = naive(kind, *arrays)
     session = onnx_session(kind, *arrays)
     feed = {"x": x[None], "h": np.ascontiguousarray(a[None, :, :H])}
@@ -136,10 +147,11 @@ def measure_step(kind: str, H: int, B: int, rounds: int, slice_of: float) -> dic
     W = np.ascontiguousarray(np.concatenate(arrays[:2], axis=1).T)
     out = np.empty((B, W.shape[1]), np.float32)
     expected = textbook(x, a)
-    np.testing.assert_allclose(net.step(x, a)[1], expected, atol=2e-5)
+    for net in nets.values():
+        np.testing.assert_allclose(net.step(x, a)[1], expected, atol=2e-5)
     np.testing.assert_allclose(session.run(carried, feed)[0][0], expected[:, :H], atol=2e-5)
     sides = {
-        "ours": lambda: net.step(x, a),
+        **{side: partial(net.step, x, a) for side, net in nets.items()},
         "onnxruntime": lambda: session.run(carried, feed),  # the state alone: h is y
         "naive": lambda: textbook(x, a),
         "product": lambda: np.matmul(both, W, out),
@@ -149,22 +161,31 @@ def measure_step(kind: str, H: int, B: int, rounds: int, slice_of: float) -> dic
 
 def measure_unroll(kind: str, H: int, B: int, T: int, rounds: int, slice_of: float) -> Any:
     arrays = weights(kind, H)
-    net = network(kind, *arrays)
+    nets = networks(kind, *arrays)
     x = np.random.default_rng(1).normal(size=(B, T, H)).astype(np.float32)
     session = onnx_session(kind, *arrays)
     feed = {"x": np.ascontiguousarray(x.swapaxes(0, 1)), "h": np.zeros((1, B, H), np.float32)}
     if kind == "LSTM":
         feed["c"] = feed["h"]
     theirs = session.run(None, feed)[0][:, 0].swapaxes(0, 1)
-    np.testing.assert_allclose(net.unroll(x)[0], theirs, atol=1e-4)
+    for net in nets.values():
+        np.testing.assert_allclose(net.unroll(x)[0], theirs, atol=1e-4)
     wanted = ["y", *(f"{name}_next" for name in feed if name != "x")]
-    sides = {"ours": lambda: net.unroll(x), "onnxruntime": lambda: session.run(wanted, feed)}
+    sides: dict[str, Callable[[], Any]] = {
+        **{side: partial(net.unroll, x) for side, net in nets.items()},
+        "onnxruntime": lambda: session.run(wanted, feed),
+    }
     return {"cell": kind, "H": H, "B": B, "T": T, **in_turns(sides, rounds, slice_of)}
 
 
-def mean(rows: list[dict[str, Any]], peer: str) -> float:
-    """Geometric mean of peer / ours."""
-    return float(np.exp(np.mean([np.log(row[peer] / row["ours"]) for row in rows])))
+def mean(rows: list[dict[str, Any]], peer: str, side: str) -> float:
+    """Geometric mean of peer / side."""
+    return float(np.exp(np.mean([np.log(row[peer] / row[side]) for row in rows])))
+
+
+def show(what: str, row: dict[str, Any]) -> None:
+    times = "  ".join(f"{side} {row[side] * 1e6:.1f}" for side in SIDES if side in row)
+    print(f"{what:7} {row['cell']:4} H {row['H']:3} B {row['B']:4}  {times} us", flush=True)
 
 
 def main() -> None:
@@ -182,25 +203,30 @@ def main() -> None:
             for B in batches:
                 row = measure_step(kind, H, B, options.rounds, slice_of)
                 steps.append(row)
-                times = "".join(f"{row[side] * 1e6:10.1f}" for side in SIDES)
-                ratios = "".join(f"{row[side] / row['ours']:7.2f}" for side in SIDES[1:])
-                print(f"step    {kind:4} H {H:3} B {B:4}{times} us {ratios}", flush=True)
-        mine = [row for row in steps if row["cell"] == kind]
-        figures[f"{kind} step against onnxruntime"] = mean(mine, "onnxruntime")
-        figures[f"{kind} step against naive NumPy"] = mean(mine, "naive")
-        large = [row for row in mine if row["H"] >= 256 and row["B"] >= 32]
-        figures[f"{kind} share of the bare product, H >= 256, B >= 32"] = mean(large, "product")
+                show("step", row)
+        unrolled = []
         for B in (1, 64):
             for H in (32, 64, 128, 256, 512):
                 row = measure_unroll(kind, H, B, 100, options.rounds, slice_of)
-                unrolls.append(row)
-                ratio = row["onnxruntime"] / row["ours"]
-                times = "".join(f"{row[side] * 1e6:10.1f}" for side in SIDES[:2])
-                print(f"unroll  {kind:4} H {H:3} B {B:4}{times} us {ratio:7.2f}", flush=True)
-                if B == 1:
-                    figures[f"{kind} one sequence alone, H = {H}, against onnxruntime"] = ratio
-        mine = [row for row in unrolls if row["cell"] == kind and row["B"] == 64]
-        figures[f"{kind} 64 sequences, against onnxruntime"] = mean(mine, "onnxruntime")
+                unrolled.append(row)
+                show("unroll", row)
+        unrolls += unrolled
+        mine = [row for row in steps if row["cell"] == kind]
+        large = [row for row in mine if row["H"] >= 256 and row["B"] >= 32]
+        for side, name in OURS.items():
+            if side not in mine[0]:
+                continue
+            name += kind
+            figures[f"{name} step against onnxruntime"] = mean(mine, "onnxruntime", side)
+            figures[f"{name} step against naive NumPy"] = mean(mine, "naive", side)
+            share = f"{name} share of the bare product, H >= 256, B >= 32"
+            figures[share] = mean(large, "product", side)
+            for row in unrolled:
+                if row["B"] == 1:
+                    alone = f"{name} one sequence alone, H = {row['H']}, against onnxruntime"
+                    figures[alone] = row["onnxruntime"] / row[side]
+            many = [row for row in unrolled if row["B"] == 64]
+            figures[f"{name} 64 sequences, against onnxruntime"] = mean(many, "onnxruntime", side)
     print("\n> 1: we are faster; geometric means where there are many sizes")
     for name, value in figures.items():
         print(f"{value:6.2f}  {name}")

@@ -19,7 +19,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 # Flink takes half the processor's time without it. (Benchmarks, which are no tests, have it.)
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
-# What users have by default, also where numba is installed; compiled steps have their own.
+# What users have by default, also where numba is installed: compiled steps have tests of their own.
 os.environ.setdefault("BEAM_RNN_COMPILED", "0")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

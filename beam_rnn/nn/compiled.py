@@ -195,33 +195,38 @@ def _product(x, stride, n, K, cut, W, width, z):
     k = 0
     while k < K:
         some = _factors(K - k, cut)
-        i = 0
-        while i < n:
-            at, w, to, left = x + i * stride + 4 * k, W + 64 * k, z + i * row, n - i
-            if left >= 6:
-                i += 6
-                while w < end:
-                    _tile_6(at, stride, w, slab, some, to, row, k)
-                    w += _S6 * slab
-                    to += _S6 * 64
-            elif left >= 4:
-                i += 4
-                while w < end:
-                    _tile_4(at, stride, w, slab, some, to, row, k)
-                    w += _S4 * slab
-                    to += _S4 * 64
-            elif left >= 2:
-                i += 2
-                while w < end:
-                    _tile_2(at, stride, w, slab, some, to, row, k)
-                    w += _S2 * slab
-                    to += _S2 * 64
-            else:
-                i += 1
-                while w < end:
-                    _tile_1(at, stride, w, slab, some, to, row, k)
-                    w += _S1 * slab
-                    to += _S1 * 64
+        first, column = W + 64 * k, z
+        while first < end:  # all rows with four slabs, which stay in cache
+            last = first + _SLABS * slab
+            i = 0
+            while i < n:
+                at, w, to, left = x + i * stride + 4 * k, first, column + i * row, n - i
+                if left >= 6:
+                    i += 6
+                    while w < last:
+                        _tile_6(at, stride, w, slab, some, to, row, k)
+                        w += _S6 * slab
+                        to += _S6 * 64
+                elif left >= 4:
+                    i += 4
+                    while w < last:
+                        _tile_4(at, stride, w, slab, some, to, row, k)
+                        w += _S4 * slab
+                        to += _S4 * 64
+                elif left >= 2:
+                    i += 2
+                    while w < last:
+                        _tile_2(at, stride, w, slab, some, to, row, k)
+                        w += _S2 * slab
+                        to += _S2 * 64
+                else:
+                    i += 1
+                    while w < last:
+                        _tile_1(at, stride, w, slab, some, to, row, k)
+                        w += _S1 * slab
+                        to += _S1 * 64
+            first = last
+            column += _SLABS * 64
         k += some
 
 
@@ -442,7 +447,7 @@ class Compiled:
         self.W_n = None if after else self._slabs(W_a[2 * H :])
         b_n = getattr(kernel, "b_n", None)
         self.b_n = None if b_n is None else np.ascontiguousarray(b_n).ravel()
-        self.tile = 6 * int(np.clip(8192 // self._width(self.W_x), 2, 8))
+        self.tile = 6 * int(np.clip(16384 // self._width(self.W_x), 2, 8))
         self._threads = threading.local()
 
     def _slabs(self, W: Floats) -> Floats:
