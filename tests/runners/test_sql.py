@@ -19,8 +19,10 @@ from tests.runners.harness import Runner
 from tests.runners.services import Service
 
 MODELS = install.REPOSITORY / "models"
-NET: Any = rnn.load(str(MODELS / "tag_names.safetensors"))
-SPELLER: Any = rnn.load(str(MODELS / "pronounce.safetensors"))
+TAGGER = str(MODELS / "tag_names.safetensors")
+SPELLER = str(MODELS / "pronounce.safetensors")
+_NETS: list[Any] = [rnn.load(TAGGER), rnn.load(SPELLER)]
+WORDS, LETTERS = Words(_NETS[0].vocabulary), TokenIds(_NETS[1].encoder.vocabulary)
 SAID = [
     ("ann", "Ann Lee left London for", 3),
     ("ann", " Paris.", 50),
@@ -46,13 +48,13 @@ def words_in(p: beam.Pipeline) -> beam.PCollection[Any]:
             beam.typehints.row_type.RowTypeConstraint.from_fields([("who", str), ("text", str)])
         )
         | beam.WindowInto(FixedWindows(MINUTE))
-        | rnn.OnRows(rnn.Tag(NET, x=Words(NET.vocabulary)), stream="who", x="text")
+        | rnn.OnRows(rnn.Tag(TAGGER, x=WORDS), stream="who", x="text")
     )
 
 
 def spoken_in(p: beam.Pipeline) -> beam.PCollection[Any]:
     """A row with the sounds of each of a few words: arrays of strings."""
-    speak = rnn.Translate(SPELLER, x=TokenIds(SPELLER.encoder.vocabulary), end=lambda row: True)
+    speak = rnn.Translate(SPELLER, x=LETTERS, end=lambda row: True)
     words = p | beam.Create([beam.Row(word=word) for word in ("Paris", "London", "beam")])
     lower = words | beam.Select(word="word", x=lambda row: row.word.lower())
     return lower | rnn.OnRows(speak, stream="word", x="x")

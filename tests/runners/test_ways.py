@@ -60,7 +60,7 @@ def rows_of(paths: Iterable[Path]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def expected() -> Answers:
     """What Tag says in Python."""
-    answers = RUNNER.collect(lambda p: p | beam.Create(TEXTS.items()) | rnn.Tag(NET, x=WORDS))
+    answers = RUNNER.collect(lambda p: p | beam.Create(TEXTS.items()) | rnn.Tag(MODEL, x=WORDS))
     rows = [
         {"stream": stream, **word.input._asdict(), **word._asdict()} for stream, word in answers
     ]
