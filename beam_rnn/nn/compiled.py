@@ -36,6 +36,7 @@ from beam_rnn.nn.stepping import Kernel, Wave
 
 _LANES = 16  # columns of a slab: one register of AVX-512, two of AVX2
 _SLABS = 4  # their number is a multiple of this
+_ROWS = 96  # stepped at once: a large W is read once for each tile
 _MANY = 12  # rows of a wave beyond which its input half is fast by itself
 # Factors that OpenBLAS sums up before it adds that to z: all of them in the small products of its
 # AVX-512 kernels; SGEMM_Q (param.h) in those for Zen, for Haswell.
@@ -241,117 +242,121 @@ def _tanh(loop, at, n):
 
 
 @_compiled
+def _floats(address, n):
+    return carray(_pointer(address), (n,))
+
+
+# Loops run over arrays that begin where the loop does: an index with an offset may be negative for
+# all that LLVM knows, and is not vectorised.
+
+
+@_compiled
 def _project(plan, x, ids, low, n, to):
     """The input halves W_x x + b of n inputs from ``low`` on, to rows at the address ``to``."""
-    width = plan.width
-    p = carray(_pointer(to), (n, width))
+    width, D = plan.width, plan.D
     if plan.ids > 0:
-        table = carray(_pointer(plan.table), (plan.ids, width))
         for i in range(n):
             id = ids[low + i]
             id = 0 if id < 0 else plan.ids - 1 if id >= plan.ids else id
+            p, row = _floats(to + 4 * i * width, width), _floats(plan.table + 4 * id * width, width)
             for j in range(width):
-                p[i, j] = table[id, j]
+                p[j] = row[j]
         return
-    D = plan.D
-    x_1 = carray(_pointer(plan.x), (n, D + 1))
     for i in range(n):
+        x_1, x_i = _floats(plan.x + 4 * i * (D + 1), D + 1), x[low + i]
         for j in range(D):
-            x_1[i, j] = x[low + i, j]
-        x_1[i, D] = 1
+            x_1[j] = x_i[j]
+        x_1[D] = 1
     _product(plan.x, 4 * (D + 1), n, D + 1, plan.cut, plan.W_x, width, to)
 
 
 @_compiled
-def _lstm(plan, a, rows, h, at, n, p):
+def _lstm(plan, rows, h, at, n, p_at):
     """Gates g, f, i, o; a state row is [h | c]. See ``gates.LSTMKernel``."""
-    H, P = plan.H, plan.padded
+    H, P, width = plan.H, plan.padded, plan.width
     one, half = np.float32(1), np.float32(0.5)
-    z = carray(_pointer(plan.z), (n, plan.width))
-    t = carray(_pointer(plan.t), (n, P))
+    z, p = _floats(plan.z, n * width), _floats(p_at, n * width)
+    for j in range(n * width):
+        z[j] += p[j]
+    _tanh(plan.tanh, plan.z, n * width)
     for i in range(n):
-        for j in range(plan.width):
-            z[i, j] += p[i, j]
-    _tanh(plan.tanh, plan.z, n * plan.width)
-    for i in range(n):
-        row = rows[i]
+        gates = plan.z + 4 * i * width
+        g, f, i_ = _floats(gates, H), _floats(gates + 4 * P, H), _floats(gates + 8 * P, H)
+        c, t = _floats(rows[i] + 4 * H, H), _floats(plan.t + 4 * i * P, H)
         for j in range(H):
-            f = (z[i, P + j] + one) * half
-            g = (z[i, 2 * P + j] + one) * half
-            c = a[row, H + j] * f + z[i, j] * g
-            a[row, H + j] = c
-            t[i, j] = c
+            c[j] = t[j] = c[j] * ((f[j] + one) * half) + g[j] * ((i_[j] + one) * half)
     _tanh(plan.tanh, plan.t, n * P)
     for i in range(n):
-        row = rows[i]
+        o, t = _floats(plan.z + 4 * (i * width + 3 * P), H), _floats(plan.t + 4 * i * P, H)
+        state, hidden = _floats(rows[i], H), h[at + i]
         for j in range(H):
-            value = (z[i, 3 * P + j] + one) * half * t[i, j]
-            a[row, j] = value
-            h[at + i, j] = value
+            state[j] = hidden[j] = (o[j] + one) * half * t[j]
 
 
 @_compiled
-def _gru(plan, a, rows, h, at, n, p):
+def _gru(plan, rows, h, at, n, p_at):
     """Gates r, z, n; r is twice the gate, and what it meets is half. See ``gates.GRUKernel``."""
     H, P = plan.H, plan.padded
     one, half = np.float32(1), np.float32(0.5)
-    z = carray(_pointer(plan.z), (n, plan.width_h))
-    gates = carray(_pointer(plan.t), (n, 2 * P))
     candidates = plan.t + 4 * n * 2 * P
-    new = carray(_pointer(candidates), (n, P))
     for i in range(n):
+        gates = _floats(plan.t + 4 * i * 2 * P, 2 * P)
+        z, p = (
+            _floats(plan.z + 4 * i * plan.width_h, 2 * P),
+            _floats(p_at + 4 * i * plan.width, 2 * P),
+        )
         for j in range(2 * P):
-            gates[i, j] = z[i, j] + p[i, j]
+            gates[j] = z[j] + p[j]
     _tanh(plan.tanh, plan.t, n * 2 * P)
+    u_at, u_width = plan.z + 8 * P, plan.width_h
     if plan.kind == _GRU_BEFORE:
-        reset = carray(_pointer(plan.reset), (n, P))
         for i in range(n):
+            reset, r = _floats(plan.reset + 4 * i * P, H), _floats(plan.t + 4 * i * 2 * P, H)
+            state = _floats(rows[i], H)
             for j in range(H):
-                reset[i, j] = (gates[i, j] + one) * a[rows[i], j]
+                reset[j] = (r[j] + one) * state[j]
         _product(plan.reset, 4 * P, n, P, plan.cut, plan.W_n, plan.width_n, plan.z)
-        u = carray(_pointer(plan.z), (n, plan.width_n))
-        for i in range(n):
+        u_at, u_width = plan.z, plan.width_n
+    for i in range(n):
+        new, r = _floats(candidates + 4 * i * P, P), _floats(plan.t + 4 * i * 2 * P, P)
+        u, p = _floats(u_at + 4 * i * u_width, P), _floats(p_at + 4 * (i * plan.width + 2 * P), P)
+        if plan.kind == _GRU_BEFORE:
             for j in range(P):
-                new[i, j] = u[i, j] + p[i, 2 * P + j]
-    elif plan.b_n:
-        b_n = carray(_pointer(plan.b_n), (P,))
-        for i in range(n):
+                new[j] = u[j] + p[j]
+        elif plan.b_n != 0:
+            b_n = _floats(plan.b_n, P)
             for j in range(P):
-                inner = (z[i, 2 * P + j] + b_n[j]) * (gates[i, j] + one)
-                new[i, j] = inner + p[i, 2 * P + j]
-    else:
-        for i in range(n):
+                new[j] = (u[j] + b_n[j]) * (r[j] + one) + p[j]
+        else:
             for j in range(P):
-                new[i, j] = z[i, 2 * P + j] * (gates[i, j] + one) + p[i, 2 * P + j]
+                new[j] = u[j] * (r[j] + one) + p[j]
     _tanh(plan.tanh, candidates, n * P)
     for i in range(n):
-        row = rows[i]
+        keep, new = _floats(plan.t + 4 * (2 * i + 1) * P, H), _floats(candidates + 4 * i * P, H)
+        state, hidden = _floats(rows[i], H), h[at + i]
         for j in range(H):
-            keeps = (gates[i, P + j] + one) * half
-            value = (a[row, j] - new[i, j]) * keeps + new[i, j]
-            a[row, j] = value
-            h[at + i, j] = value
+            state[j] = hidden[j] = (state[j] - new[j]) * ((keep[j] + one) * half) + new[j]
 
 
 @_compiled
-def _rnn(plan, a, rows, h, at, n, p):
+def _rnn(plan, rows, h, at, n, p_at):
     """See ``gates.RNNKernel``."""
-    z = carray(_pointer(plan.z), (n, plan.width))
-    for i in range(n):
-        for j in range(plan.width):
-            z[i, j] += p[i, j]
+    width = plan.width
+    z, p = _floats(plan.z, n * width), _floats(p_at, n * width)
+    for j in range(n * width):
+        z[j] += p[j]
+        if plan.kind == _RELU and z[j] < 0:
+            z[j] = 0
     if plan.kind == _TANH:
-        _tanh(plan.tanh, plan.z, n * plan.width)
-    else:
-        for i in range(n):
-            for j in range(plan.width):
-                if z[i, j] < 0:
-                    z[i, j] = 0
+        _tanh(plan.tanh, plan.z, n * width)
     for i in range(n):
-        row = rows[i]
+        new, state, hidden = (
+            _floats(plan.z + 4 * i * width, plan.H),
+            _floats(rows[i], plan.H),
+            h[at + i],
+        )
         for j in range(plan.H):
-            a[row, j] = z[i, j]
-            h[at + i, j] = z[i, j]
+            state[j] = hidden[j] = new[j]
 
 
 # Compiled once, when this module is loaded; what is only read may be frozen.
@@ -378,14 +383,14 @@ def _run(plans, x, ids, a, h, waves, places):
     Args:
       plans: (1,) what is known of the cell.
       x, ids: (n, D) or (n,) inputs, those of the first wave first; the other one is empty.
-      a: (R, S) states, advanced in place.
+      a: (R, S) states, advanced in place; the floats of a row are neighbours.
       h: (n, H) becomes the hidden vectors.
       waves: (W, 3) the first row, or -1 where ``places`` has the rows; how many; how many fresh.
       places: the fresh rows of the first wave, its rows, and so on.
     """
     plan = plans[0]
     P = plan.padded
-    rows = np.empty(plan.tile, np.int64)
+    rows = np.empty(plan.tile, np.int64)  # the addresses of the states that step
     at = known = base = place = 0
     for w in range(len(waves)):
         first, m, fresh = waves[w, 0], waves[w, 1], waves[w, 2]
@@ -401,21 +406,22 @@ def _run(plans, x, ids, a, h, waves, places):
                 base, known = at, at + (n if n > _MANY else min(plan.tile, len(h) - at))
                 _project(plan, x, ids, base, known - base, plan.p)
             n = min(n, known - at)
-            p = carray(_pointer(plan.p + 4 * (at - base) * plan.width), (n, plan.width))
-            before = carray(_pointer(plan.h), (n, P))
+            p = plan.p + 4 * (at - base) * plan.width
             for i in range(n):
-                rows[i] = first + low + i if first >= 0 else places[place + i]
+                row = first + low + i if first >= 0 else places[place + i]
+                rows[i] = a.ctypes.data + row * a.strides[0]
+                state, before = _floats(rows[i], plan.H), _floats(plan.h + 4 * i * P, plan.H)
                 for j in range(plan.H):
-                    before[i, j] = a[rows[i], j]
+                    before[j] = state[j]
             if first < 0:
                 place += n
             _product(plan.h, 4 * P, n, P, plan.cut, plan.W_h, plan.width_h, plan.z)
             if plan.kind == _LSTM:
-                _lstm(plan, a, rows, h, at, n, p)
+                _lstm(plan, rows, h, at, n, p)
             elif plan.kind == _GRU or plan.kind == _GRU_BEFORE:
-                _gru(plan, a, rows, h, at, n, p)
+                _gru(plan, rows, h, at, n, p)
             else:
-                _rnn(plan, a, rows, h, at, n, p)
+                _rnn(plan, rows, h, at, n, p)
             low += n
             at += n
 
@@ -447,7 +453,7 @@ class Compiled:
         self.W_n = None if after else self._slabs(W_a[2 * H :])
         b_n = getattr(kernel, "b_n", None)
         self.b_n = None if b_n is None else np.ascontiguousarray(b_n).ravel()
-        self.tile = 6 * int(np.clip(16384 // self._width(self.W_x), 2, 8))
+        self.tile = _ROWS
         self._threads = threading.local()
 
     def _slabs(self, W: Floats) -> Floats:
@@ -534,6 +540,8 @@ class Compiled:
         places: Ints,
         table: Floats | None,
     ) -> None:
+        if a.strides[1] != a.itemsize and a.shape[1] > 1:
+            raise ValueError("the floats of a state row are not neighbours")
         plan = self._plan()
         if table is None:
             plan["ids"] = 0
