@@ -19,6 +19,7 @@ Rows are of any number and any stride, so nothing is padded, gathered in blocks 
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -493,7 +494,7 @@ class Compiled:
         plan["D"], plan["tile"], plan["cut"] = self.input_size, self.tile, self.cut
         plan["tanh"] = _TANH_LOOP
         plan["width"], plan["width_h"], plan["width_n"] = widths
-        self._threads.plan, self._threads.arrays = plan, arrays
+        self._threads.plan, self._threads.arrays, self._threads.table = plan, arrays, None
         return plan
 
     def project(self, x: NDArray[Any]) -> Floats:
@@ -508,7 +509,7 @@ class Compiled:
         """One step of n rows: h (n, H) and the new states (n, S)."""
         after = a.copy()
         h = np.empty((len(a), self.H), np.float32)
-        self._call(x, after, h, np.array([[0, len(a), 0]]), _NO_IDS, table)
+        self._call(x, after, h, _wave(len(a)), _NO_IDS, table)
         return h, after
 
     def run_waves(
@@ -543,12 +544,22 @@ class Compiled:
         if a.strides[1] != a.itemsize and a.shape[1] > 1:
             raise ValueError("the floats of a state row are not neighbours")
         plan = self._plan()
+        if self._threads.table is not table:
+            plan["ids"] = 0 if table is None else table.shape[1]
+            plan["table"] = 0 if table is None else table.ctypes.data
+            self._threads.table = table
         if table is None:
-            plan["ids"] = 0
-            _run(plan, np.ascontiguousarray(x, np.float32), _NO_IDS, a, h, waves, places)
+            if x.dtype != np.float32 or not x.flags.c_contiguous:
+                x = np.ascontiguousarray(x, np.float32)
+            _run(plan, x, _NO_IDS, a, h, waves, places)
         else:
-            plan["ids"], plan["table"] = table.shape[1], table.ctypes.data
             _run(plan, _NO_X, np.ascontiguousarray(x, np.int64), a, h, waves, places)
+
+
+@functools.lru_cache(1024)
+def _wave(n: int) -> Ints:
+    """One wave of the first n rows."""
+    return np.array([[0, n, 0]])
 
 
 def _aligned(*shape: int) -> Floats:
