@@ -153,7 +153,7 @@ LOOK = Look(
     title="Coding regions of DNA",
     lead="The strand of each base, told by a recurrent network while the sequence was being read.",
     kinds=[
-        Kind("+", "coding regions of the strand", "forward"),
+        Kind("+", "coding runs of the strand", "forward"),
         Kind("-", "of the other strand", "reverse"),
     ],
     section=_section,

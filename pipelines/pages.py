@@ -153,7 +153,8 @@ def page_of(
             f" Shown are {len(rows):,} of {len(shown.streams):,} streams and the last {look.rows}"
             " of each; the Parquet files have all."
         )
-    figures = [(f"{len(shown.streams):,}", "streams"), (f"{shown.count:,}", look.rows)]
+    streams = "stream" if len(shown.streams) == 1 else "streams"
+    figures = [(f"{len(shown.streams):,}", streams), (f"{shown.count:,}", look.rows)]
     figures += [(f"{named[kind.key].total():,}", kind.name) for kind in look.kinds]
     figures.append((f"{shown.failed:,}", "inputs failed"))
     if record is not None and record.total("events"):

@@ -72,7 +72,7 @@ function filter() {
   }
   for (const row of $("[data-failure]"))
     row.hidden = word && !row.textContent.toLowerCase().includes(word);
-  count.textContent = (shown < texts.size ? `${shown} of ` : "") + `${texts.size} streams`;
+  count.textContent = (shown < texts.size ? `${shown} of ` : "") + `${texts.size} stream${texts.size === 1 ? "" : "s"}`;
   if (window.CSS && CSS.highlights) CSS.highlights.set("found", new Highlight(...found));
 }
 

@@ -15,7 +15,6 @@ from tests.runners.services import Service
 SERVICES: dict[str, tuple[str, dict[str, Any]]] = {
     "Prism": ("prism", {}),
     "FlinkStreaming": ("flink", harness.STREAMING),
-    "FlinkCheckpoints": ("flink", {**harness.STREAMING, **harness.CHECKPOINTS}),
     "FlinkCluster": ("flink_cluster", {**harness.STREAMING, **harness.CHECKPOINTS}),
     "FlinkBatch": ("flink", harness.FLINK),
 }
