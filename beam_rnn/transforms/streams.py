@@ -112,7 +112,11 @@ class OverStreams(beam.PTransform):
             raise OptionError(f"limits is {self.limits!r}, expected rnn.Limits(...)")
         if self.expire_after is not None:
             try:
-                self._expire_after = Duration.of(self.expire_after).micros
+                # As a float first: Decimal("1e900000") would take Beam half a minute.
+                given = self.expire_after
+                if not isinstance(given, Duration) and not abs(float(given)) <= MOST_MICROS:
+                    raise ValueError("not a number of seconds")
+                self._expire_after = Duration.of(given).micros
             except (TypeError, ValueError, OverflowError) as error:
                 raise OptionError(f"expire_after is {self.expire_after!r}: {error}") from None
             if not 0 < self._expire_after <= MOST_MICROS:
