@@ -87,7 +87,7 @@ def fastest(kernel: Kernel) -> Steps:
 def _compiled() -> ModuleType | None:
     try:
         return importlib.import_module("beam_rnn.nn.compiled")
-    except ImportError:
+    except (ImportError, RuntimeError):  # no numba; no folder where it may keep what it compiled
         return None
 
 
