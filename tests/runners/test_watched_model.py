@@ -6,6 +6,7 @@ On Flink alone. Prism refuses side inputs with triggers, as that of a watched fo
 
 import queue
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from apache_beam.options.value_provider import RuntimeValueProvider
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
 
 import beam_rnn as rnn
+from tests.runners import harness, services
 from tests.runners.harness import Runner
 from tests.runners.histories import streams
 from tests.runners.test_updates import models
@@ -27,7 +29,15 @@ from tests.runners.test_updates import models
 answers: queue.Queue[Any] = queue.Queue()
 
 
-@pytest.mark.parametrize("runner", ["FlinkStreaming"], indirect=True)
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    """A Flink that ends with the test: a job without an end works on in it when it is cancelled."""
+    folder = tmp_path / "flink"
+    folder.mkdir()
+    with services.flink(folder) as started:
+        yield harness.portable("FlinkStreaming", *started, **harness.STREAMING)
+
+
 def test_the_model_of_a_new_file_takes_over(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
