@@ -47,8 +47,10 @@ def page_of(folder: Path) -> str:
         parts.append(f"<section>{title}{pictures}<p>{links}</p></section>")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>beam_rnn: all applications'
-        "</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;"
-        "padding:0 1rem}img{max-width:100%;border:1px solid #ddd}</style>"
+        '</title><meta name="viewport" content="width=device-width">'
+        "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;"
+        "max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "img{max-width:100%;border:1px solid #ddd}</style>"
         f"<h1>All applications, each on its sample</h1>{''.join(parts)}</html>"
     )
 
