@@ -23,7 +23,6 @@ from beam_rnn.nn.stepping import Kernel
 PACKAGES = ("beam-rnn", "apache-beam", "numpy", "pyarrow", "safetensors")
 EXTRAS = ("cli", "fast", "onnx", "keras", "torch", "audio", "kafka", "yaml")
 WIDTHS = (32, 64, 128, 256, 512)
-_LSTM = LSTM(*(np.zeros(shape, np.float32) for shape in ((128, 32), (128, 32), (128,))))
 PRISM = Path("~/.apache_beam/cache/prism/bin").expanduser()  # where Beam keeps what it fetched
 
 
@@ -53,7 +52,8 @@ def _machine() -> Iterator[tuple[str, str]]:
     yield "BLAS", f"{blas['name']} {blas['version']}"
     found = config["SIMD Extensions"].get("found", [])
     yield "NumPy's SIMD", ", ".join(config["SIMD Extensions"]["baseline"][-1:] + found[-1:])
-    twin = not isinstance(_LSTM.kernel, Kernel)
+    cell = LSTM(*(np.zeros(shape, np.float32) for shape in ((4, 1), (4, 1), (4,))))
+    twin = not isinstance(cell.kernel, Kernel)
     yield "compiled steps", "yes, the bits of NumPy's" if twin else "no: the extra fast has them"
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     yield "BLAS threads", threads or "not set: OPENBLAS_NUM_THREADS=1 is best for workers"

@@ -33,12 +33,11 @@ from numpy.typing import NDArray
 
 from beam_rnn.nn.gates import GRUKernel, RNNKernel
 from beam_rnn.nn.parameters import Floats, Ints
-from beam_rnn.nn.stepping import Kernel, Wave
+from beam_rnn.nn.stepping import MANY, Kernel, Wave
 
 _LANES = 16  # columns of a slab: one register of AVX-512, two of AVX2
 _SLABS = 4  # their number is a multiple of this
 _ROWS = 96  # stepped at once: a large W is read once for each tile
-_MANY = 12  # rows of a wave beyond which its input half is fast by itself
 # Factors that OpenBLAS sums up before it adds that to z: all of them in the small products of its
 # AVX-512 kernels; SGEMM_Q (param.h) in those for Zen, for Haswell.
 _CUTS = (1 << 30, 320, 384)
@@ -169,14 +168,29 @@ def _tile(R: int, S: int) -> Callable[..., None]:
     return made
 
 
-# As many sums as there are registers: 16 of AVX2, 32 of AVX-512 and NEON.
-_S1, _S2, _S4, _S6 = 4, 2, 1, 1
-if binding.get_host_cpu_features().get("avx512f", False):
-    _S1, _S2, _S4, _S6 = 4, 4, 4, 4
-_tile_1, _tile_2, _tile_4, _tile_6 = _tile(1, _S1), _tile(2, _S2), _tile(4, _S4), _tile(6, _S6)
-
-
 _compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def _along(R: int, S: int) -> Callable[..., None]:
+    """R rows times the slabs from w to ``last``, S at once, every ``slab`` bytes one."""
+    tile = _tile(R, S)
+
+    @_compiled
+    def along(x, stride, w, last, slab, factors, z, row, adds):
+        while w < last:
+            tile(x, stride, w, slab, factors, z, row, adds)
+            w += S * slab
+            z += S * 64
+
+    made: Callable[..., None] = along
+    return made
+
+
+# As many sums as there are registers: 16 of AVX2, 32 of AVX-512 and NEON.
+_at_once = (4, 2, 1, 1)
+if binding.get_host_cpu_features().get("avx512f", False):
+    _at_once = (4, 4, 4, 4)
+_along_1, _along_2, _along_4, _along_6 = map(_along, (1, 2, 4, 6), _at_once)
 
 
 @_compiled
@@ -202,31 +216,19 @@ def _product(x, stride, n, K, cut, W, width, z):
             last = first + _SLABS * slab
             i = 0
             while i < n:
-                at, w, to, left = x + i * stride + 4 * k, first, column + i * row, n - i
+                at, to, left = x + i * stride + 4 * k, column + i * row, n - i
                 if left >= 6:
+                    _along_6(at, stride, first, last, slab, some, to, row, k)
                     i += 6
-                    while w < last:
-                        _tile_6(at, stride, w, slab, some, to, row, k)
-                        w += _S6 * slab
-                        to += _S6 * 64
                 elif left >= 4:
+                    _along_4(at, stride, first, last, slab, some, to, row, k)
                     i += 4
-                    while w < last:
-                        _tile_4(at, stride, w, slab, some, to, row, k)
-                        w += _S4 * slab
-                        to += _S4 * 64
                 elif left >= 2:
+                    _along_2(at, stride, first, last, slab, some, to, row, k)
                     i += 2
-                    while w < last:
-                        _tile_2(at, stride, w, slab, some, to, row, k)
-                        w += _S2 * slab
-                        to += _S2 * 64
                 else:
+                    _along_1(at, stride, first, last, slab, some, to, row, k)
                     i += 1
-                    while w < last:
-                        _tile_1(at, stride, w, slab, some, to, row, k)
-                        w += _S1 * slab
-                        to += _S1 * 64
             first = last
             column += _SLABS * 64
         k += some
@@ -404,7 +406,7 @@ def _run(plans, x, ids, a, h, waves, places):
             n = min(plan.tile, m - low)
             if at >= known:
                 # The input half of few rows: together with that of the waves that follow.
-                base, known = at, at + (n if n > _MANY else min(plan.tile, len(h) - at))
+                base, known = at, at + (n if n > MANY else min(plan.tile, len(h) - at))
                 _project(plan, x, ids, base, known - base, plan.p)
             n = min(n, known - at)
             p = plan.p + 4 * (at - base) * plan.width

@@ -132,15 +132,14 @@ class _Narrow:
         if n % 12:
             filled = np.zeros((-(-n // 12) * 12, K), np.float32)
             filled[:n] = x
-            product = np.matmul(filled, self.slabs)[:, :n].transpose(1, 0, 2)
-            _spread(product.reshape(n, -1)[:, : self.width], out)
+            x = filled
         elif out.ndim == 3:  # blocks are slabs side by side: straight to where they belong
             nb = out.shape[2] // 8
             slabs = self.slabs.reshape(-1, nb, K, 8)
             np.matmul(x, slabs, out.reshape(-1, n, nb, 8).transpose(0, 2, 1, 3))
-        else:
-            product = np.matmul(x, self.slabs).transpose(1, 0, 2)
-            _spread(product.reshape(n, -1)[:, : self.width], out)
+            return
+        product = np.matmul(x, self.slabs)[:, :n].transpose(1, 0, 2)
+        _spread(product.reshape(n, -1)[:, : self.width], out)
 
 
 class _Fixed:

@@ -19,7 +19,7 @@ from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.nn.rows import Full, Rows, Scratch, Step
 
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
-_MANY = 12  # rows of a wave beyond which its input half is fast by itself
+MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
 _SHORT = 2048  # floats of h up to which copying states costs less than making views of them
 
@@ -213,7 +213,7 @@ class Kernel:
           (n, H) hidden vectors in the order of ``x``.
         """
         block = _BLOCK // (self.gates * self.padded)
-        many = min(_MANY, self.tile)
+        many = min(MANY, self.tile)
         h = np.empty((len(x) + 1, self.padded), np.float32)
         start = projected_to = i = 0
         while i < len(waves):
