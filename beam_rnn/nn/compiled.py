@@ -4,12 +4,14 @@ What makes the bits is the same. A product sums up one column after the other, e
 into the sum, as OpenBLAS does in the layouts of ``kernels``; ``tanh`` is NumPy's own inner loop;
 all else is exact. ``twin`` tries it, and has no twin where a bit differs.
 
-A tile of a product stays in registers (R rows x S slabs, a slab is 16 columns of W.T)::
+The gates of 16 units are a group: S slabs (16 columns of W.T) side by side, LSTM g f i o. What is
+made of a group, for all rows, stays near: its product, then ``tanh``, then the new c and h::
 
-             K                    S slabs
-        .---------.           .----.----.            .----.----.
-      R |x        |     x     | W  |    | K   ->   R | z  |    |
-        '---------'           '----'----'            '----'----'
+             K              a group             a group
+        .---------.        .--.--.--.         .--.--.--.
+      R |x        |    x   |g |f |i | ..  ->  |g |f |i | ..  R rows at once, in registers
+      R |x        |        |  |  |  |         |g |f |i |
+        '---------'        '--'--'--'         '--'--'--'
 
 Rows are of any number and any stride, so nothing is padded, gathered in blocks or laid out anew.
 """
@@ -33,11 +35,13 @@ from numpy.typing import NDArray
 
 from beam_rnn.nn.gates import GRUKernel, RNNKernel
 from beam_rnn.nn.parameters import Floats, Ints
-from beam_rnn.nn.stepping import MANY, Kernel, Wave
+from beam_rnn.nn.stepping import Kernel, Wave
 
 _LANES = 16  # columns of a slab: one register of AVX-512, two of AVX2
-_SLABS = 4  # their number is a multiple of this
+_SLAB = 4 * _LANES  # bytes
 _ROWS = 96  # stepped at once: a large W is read once for each tile
+_AHEAD = 192  # rows whose input halves are made at once, where they are known
+_NEAR = 6144  # floats of products between two tanh: they stay in the nearest cache
 # Factors that OpenBLAS sums up before it adds that to z: all of them in the small products of its
 # AVX-512 kernels; SGEMM_Q (param.h) in those for Zen, for Haswell.
 _CUTS = (1 << 30, 320, 384)
@@ -48,10 +52,10 @@ _PLAN = np.dtype(
     [
         (name, np.int64)
         for name in (
-            *("kind", "H", "padded", "D", "tile", "cut", "tanh", "ids"),
-            *("width", "width_h", "width_n"),  # floats in a row of each product
+            *("kind", "H", "padded", "D", "tile", "ahead", "cut", "tanh", "ids"),
+            *("slabs", "groups", "groups_n", "width"),  # of a group; of W_h, W_n; floats of p
             *("W_x", "W_h", "W_n", "b_n", "table"),
-            *("x", "p", "h", "z", "t", "reset"),  # scratch for a tile
+            *("x", "p", "h", "z", "t", "reset", "keep"),  # scratch for a tile
         )
     ]
 )
@@ -168,29 +172,107 @@ def _tile(R: int, S: int) -> Callable[..., None]:
     return made
 
 
-_compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _lanes(formula: Callable[..., Any], writes: int = 1) -> Callable[..., None]:
+    """A formula of 16 floats at addresses, to be called with how many, the addresses, and where to.
 
+    Args:
+      formula: builder, constants and values -> value; lanes alone where there are fewer than 16.
+      writes: to how many addresses.
+    """
 
-def _along(R: int, S: int) -> Callable[..., None]:
-    """R rows times the slabs from w to ``last``, S at once, every ``slab`` bytes one."""
-    tile = _tile(R, S)
+    def generate(context, builder, signature, given):
+        count, places = given[0], cgutils.unpack_tuple(builder, given[1])
 
-    @_compiled
-    def along(x, stride, w, last, slab, factors, z, row, adds):
-        while w < last:
-            tile(x, stride, w, slab, factors, z, row, adds)
-            w += S * slab
-            z += S * 64
+        def apply(kind, index):
+            def constant(value):
+                return ir.Constant(kind, [value] * _LANES if kind is _vector else value)
 
-    made: Callable[..., None] = along
+            lines = [builder.inttoptr(place, kind.as_pointer()) for place in places]
+            lines = [builder.gep(line, [index]) for line in lines]
+            values = [builder.load(line, align=4) for line in lines[:-writes]]
+            result = formula(builder, constant, *values)
+            for line in lines[-writes:]:
+                builder.store(result, line, align=4)
+
+        with builder.if_else(builder.icmp_signed("==", count, _word(_LANES))) as (all_, some):
+            with all_:
+                apply(_vector, _word(0))
+            with some, cgutils.for_range(builder, count) as loop:
+                apply(_number, loop.index)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def lanes(typing, count, *places):
+        return types.void(_address, types.BaseTuple.from_types(places)), generate
+
+    made: Callable[..., None] = lanes
     return made
 
 
-# As many sums as there are registers: 16 of AVX2, 32 of AVX-512 and NEON.
-_at_once = (4, 2, 1, 1)
-if binding.get_host_cpu_features().get("avx512f", False):
-    _at_once = (4, 4, 4, 4)
-_along_1, _along_2, _along_4, _along_6 = map(_along, (1, 2, 4, 6), _at_once)
+def _gate(builder: Any, constant: Any, z: Any) -> Any:
+    """(tanh(z / 2) + 1) / 2"""
+    return builder.fmul(builder.fadd(z, constant(1)), constant(0.5))
+
+
+_sum = _lanes(lambda b, k, z, p: b.fadd(z, p))
+_relu = _lanes(lambda b, k, z: b.select(b.fcmp_ordered("<", z, k(0)), k(0), z))
+_copy = _lanes(lambda b, k, z: z, writes=2)
+_cell = _lanes(
+    lambda b, k, c, g, f, i: b.fadd(b.fmul(c, _gate(b, k, f)), b.fmul(g, _gate(b, k, i))), writes=2
+)
+_output = _lanes(lambda b, k, o, t: b.fmul(_gate(b, k, o), t), writes=2)
+_reset = _lanes(lambda b, k, r, h: b.fmul(b.fadd(r, k(1)), h))
+_candidate = _lanes(lambda b, k, u, b_n, r, p: b.fadd(b.fmul(b.fadd(u, b_n), b.fadd(r, k(1))), p))
+_mixed = _lanes(lambda b, k, h, n, z: b.fadd(b.fmul(b.fsub(h, n), _gate(b, k, z)), n), writes=2)
+
+_compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Of 16 floats, that stay in registers: 32 of 512 bits, or 16 of 256 (32 of 128: NEON).
+_SUMS = 24 if binding.get_host_cpu_features().get("avx512f", False) else 6
+
+
+def _group(S: int) -> Callable[..., None]:
+    """z (n, 16 S) = x (n, K) times a group of S slabs."""
+
+    def along(R):
+        """R rows, with as many slabs at once as there are registers for."""
+        at_once = max(s for s in range(1, S + 1) if S % s == 0 and R * s <= _SUMS)
+        tile = _tile(R, at_once)
+
+        @_compiled
+        def rows(x, stride, W, slab, factors, z, row, adds):
+            for s in range(0, S, at_once):
+                tile(x, stride, W + s * slab, slab, factors, z + s * _SLAB, row, adds)
+
+        return rows
+
+    one, two, four, six = map(along, (1, 2, 4, 6))
+
+    @_compiled
+    def group(x, stride, n, K, cut, W, z, row):
+        """Addresses, and the bytes from one row of x and of z to the next."""
+        k = 0
+        while k < K:
+            factors = _factors(K - k, cut)
+            slabs = W + _SLAB * k
+            i = 0
+            while i < n:
+                at, to, left = x + i * stride + 4 * k, z + i * row, n - i
+                if left >= 6:
+                    six(at, stride, slabs, _SLAB * K, factors, to, row, k)
+                    i += 6
+                elif left >= 4:
+                    four(at, stride, slabs, _SLAB * K, factors, to, row, k)
+                    i += 4
+                elif left >= 2:
+                    two(at, stride, slabs, _SLAB * K, factors, to, row, k)
+                    i += 2
+                else:
+                    one(at, stride, slabs, _SLAB * K, factors, to, row, k)
+                    i += 1
+            k += factors
+
+    made: Callable[..., None] = group
+    return made
 
 
 @_compiled
@@ -203,35 +285,7 @@ def _factors(left, cut):
     return (left // 2 + 7) // 8 * 8
 
 
-@_compiled
-def _product(x, stride, n, K, cut, W, width, z):
-    """z (n, width) = x (n, K) @ W: addresses, and the bytes from one row of x to the next."""
-    slab, row = 64 * K, 4 * width
-    end = W + K * row
-    k = 0
-    while k < K:
-        some = _factors(K - k, cut)
-        first, column = W + 64 * k, z
-        while first < end:  # all rows with four slabs, which stay in cache
-            last = first + _SLABS * slab
-            i = 0
-            while i < n:
-                at, to, left = x + i * stride + 4 * k, column + i * row, n - i
-                if left >= 6:
-                    _along_6(at, stride, first, last, slab, some, to, row, k)
-                    i += 6
-                elif left >= 4:
-                    _along_4(at, stride, first, last, slab, some, to, row, k)
-                    i += 4
-                elif left >= 2:
-                    _along_2(at, stride, first, last, slab, some, to, row, k)
-                    i += 2
-                else:
-                    _along_1(at, stride, first, last, slab, some, to, row, k)
-                    i += 1
-            first = last
-            column += _SLABS * 64
-        k += some
+_of_3, _of_4 = _group(3), _group(4)
 
 
 @_compiled
@@ -270,96 +324,156 @@ def _project(plan, x, ids, low, n, to):
         for j in range(D):
             x_1[j] = x_i[j]
         x_1[D] = 1
-    _product(plan.x, 4 * (D + 1), n, D + 1, plan.cut, plan.W_x, width, to)
-
-
-@_compiled
-def _lstm(plan, rows, h, at, n, p_at):
-    """Gates g, f, i, o; a state row is [h | c]. See ``gates.LSTMKernel``."""
-    H, P, width = plan.H, plan.padded, plan.width
-    one, half = np.float32(1), np.float32(0.5)
-    z, p = _floats(plan.z, n * width), _floats(p_at, n * width)
-    for j in range(n * width):
-        z[j] += p[j]
-    _tanh(plan.tanh, plan.z, n * width)
-    for i in range(n):
-        gates = plan.z + 4 * i * width
-        g, f, i_ = _floats(gates, H), _floats(gates + 4 * P, H), _floats(gates + 8 * P, H)
-        c, t = _floats(rows[i] + 4 * H, H), _floats(plan.t + 4 * i * P, H)
-        for j in range(H):
-            c[j] = t[j] = c[j] * ((f[j] + one) * half) + g[j] * ((i_[j] + one) * half)
-    _tanh(plan.tanh, plan.t, n * P)
-    for i in range(n):
-        o, t = _floats(plan.z + 4 * (i * width + 3 * P), H), _floats(plan.t + 4 * i * P, H)
-        state, hidden = _floats(rows[i], H), h[at + i]
-        for j in range(H):
-            state[j] = hidden[j] = (o[j] + one) * half * t[j]
-
-
-@_compiled
-def _gru(plan, rows, h, at, n, p_at):
-    """Gates r, z, n; r is twice the gate, and what it meets is half. See ``gates.GRUKernel``."""
-    H, P = plan.H, plan.padded
-    one, half = np.float32(1), np.float32(0.5)
-    candidates = plan.t + 4 * n * 2 * P
-    for i in range(n):
-        gates = _floats(plan.t + 4 * i * 2 * P, 2 * P)
-        z, p = (
-            _floats(plan.z + 4 * i * plan.width_h, 2 * P),
-            _floats(p_at + 4 * i * plan.width, 2 * P),
-        )
-        for j in range(2 * P):
-            gates[j] = z[j] + p[j]
-    _tanh(plan.tanh, plan.t, n * 2 * P)
-    u_at, u_width = plan.z + 8 * P, plan.width_h
-    if plan.kind == _GRU_BEFORE:
-        for i in range(n):
-            reset, r = _floats(plan.reset + 4 * i * P, H), _floats(plan.t + 4 * i * 2 * P, H)
-            state = _floats(rows[i], H)
-            for j in range(H):
-                reset[j] = (r[j] + one) * state[j]
-        _product(plan.reset, 4 * P, n, P, plan.cut, plan.W_n, plan.width_n, plan.z)
-        u_at, u_width = plan.z, plan.width_n
-    for i in range(n):
-        new, r = _floats(candidates + 4 * i * P, P), _floats(plan.t + 4 * i * 2 * P, P)
-        u, p = _floats(u_at + 4 * i * u_width, P), _floats(p_at + 4 * (i * plan.width + 2 * P), P)
-        if plan.kind == _GRU_BEFORE:
-            for j in range(P):
-                new[j] = u[j] + p[j]
-        elif plan.b_n != 0:
-            b_n = _floats(plan.b_n, P)
-            for j in range(P):
-                new[j] = (u[j] + b_n[j]) * (r[j] + one) + p[j]
+    stride, row = 4 * (D + 1), 4 * width
+    size = plan.slabs * _SLAB
+    for g in range(width // (plan.slabs * _LANES)):
+        W, column = plan.W_x + g * size * (D + 1), to + g * size
+        if plan.slabs == 3:
+            _of_3(plan.x, stride, n, D + 1, plan.cut, W, column, row)
         else:
-            for j in range(P):
-                new[j] = u[j] * (r[j] + one) + p[j]
-    _tanh(plan.tanh, candidates, n * P)
-    for i in range(n):
-        keep, new = _floats(plan.t + 4 * (2 * i + 1) * P, H), _floats(candidates + 4 * i * P, H)
-        state, hidden = _floats(rows[i], H), h[at + i]
-        for j in range(H):
-            state[j] = hidden[j] = (state[j] - new[j]) * ((keep[j] + one) * half) + new[j]
+            _of_4(plan.x, stride, n, D + 1, plan.cut, W, column, row)
 
 
 @_compiled
-def _rnn(plan, rows, h, at, n, p_at):
-    """See ``gates.RNNKernel``."""
-    width = plan.width
-    z, p = _floats(plan.z, n * width), _floats(p_at, n * width)
-    for j in range(n * width):
-        z[j] += p[j]
-        if plan.kind == _RELU and z[j] < 0:
-            z[j] = 0
-    if plan.kind == _TANH:
-        _tanh(plan.tanh, plan.z, n * width)
-    for i in range(n):
-        new, state, hidden = (
-            _floats(plan.z + 4 * i * width, plan.H),
-            _floats(rows[i], plan.H),
-            h[at + i],
-        )
-        for j in range(plan.H):
-            state[j] = hidden[j] = new[j]
+def _in_lanes(H, unit):
+    """How many of the 16 units from ``unit`` on there are."""
+    return max(0, min(_LANES, H - unit))
+
+
+@_compiled
+def _lstm(plan, rows, h, n, p):
+    """Gates g, f, i, o; a state row is [h | c]. See ``gates.LSTMKernel``."""
+    H, P, group = plan.H, plan.padded, 4 * _SLAB
+    some = max(1, _NEAR // (4 * _LANES * n))
+    for first in range(0, plan.groups, some):
+        last = min(first + some, plan.groups)
+        m = (last - first) * n
+        z = plan.z
+        for g in range(first, last):
+            _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, z, group)
+            for i in range(n):
+                p_i = p + 4 * i * plan.width + g * group
+                for at in range(0, group, _SLAB):
+                    _sum(_LANES, z + at, p_i + at, z + at)
+                z += group
+        _tanh(plan.tanh, plan.z, 4 * _LANES * m)
+        z, t = plan.z, plan.t
+        for g in range(first, last):
+            count = _in_lanes(H, g * _LANES)
+            for i in range(n):
+                c = rows[i] + 4 * H + g * _SLAB
+                _cell(count, c, z, z + _SLAB, z + 2 * _SLAB, c, t)
+                z += group
+                t += _SLAB
+        _tanh(plan.tanh, plan.t, _LANES * m)
+        z, t = plan.z, plan.t
+        for g in range(first, last):
+            count = _in_lanes(H, g * _LANES)
+            for i in range(n):
+                at = g * _SLAB
+                _output(count, z + 3 * _SLAB, t, rows[i] + at, h + 4 * i * H + at)
+                z += group
+                t += _SLAB
+
+
+@_compiled
+def _gru(plan, rows, h, n, p):
+    """Gates r, z, n; r is twice the gate, and what it meets is half. See ``gates.GRUKernel``."""
+    H, P, group, two = plan.H, plan.padded, 3 * _SLAB, 2 * _SLAB
+    some = max(1, _NEAR // (3 * _LANES * n))
+    for first in range(0, plan.groups, some):
+        last = min(first + some, plan.groups)
+        m = (last - first) * n
+        z, t = plan.z, plan.t
+        for g in range(first, last):
+            _of_3(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, z, group)
+            for i in range(n):
+                p_i = p + 4 * i * plan.width + g * group
+                _sum(_LANES, z, p_i, t)
+                _sum(_LANES, z + _SLAB, p_i + _SLAB, t + _SLAB)
+                z += group
+                t += two
+        _tanh(plan.tanh, plan.t, 2 * _LANES * m)
+        z, t, new = plan.z, plan.t, plan.keep
+        for g in range(first, last):
+            b_n = plan.b_n + g * _SLAB
+            for i in range(n):
+                p_i = p + 4 * i * plan.width + g * group + two
+                _candidate(_LANES, z + two, b_n, t, p_i, new)
+                z += group
+                t += two
+                new += _SLAB
+        _tanh(plan.tanh, plan.keep, _LANES * m)
+        t, new = plan.t, plan.keep
+        for g in range(first, last):
+            count = _in_lanes(H, g * _LANES)
+            for i in range(n):
+                state, at = rows[i] + g * _SLAB, g * _SLAB
+                _mixed(count, state, new, t + _SLAB, state, h + 4 * i * H + at)
+                t += two
+                new += _SLAB
+
+
+@_compiled
+def _gru_before(plan, rows, h, n, p):
+    """As ``_gru``, the reset before the product of n: groups of two units' r, z; then n of four."""
+    H, P, group = plan.H, plan.padded, 4 * _SLAB
+    for g in range(plan.groups):
+        _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, plan.z, group)
+        for i in range(n):
+            z, p_i = plan.z + i * group, p + 4 * i * plan.width + g * group
+            for at in range(0, group, _SLAB):
+                _sum(_LANES, z + at, p_i + at, z + at)
+        _tanh(plan.tanh, plan.z, 4 * _LANES * n)
+        for half in range(2):
+            count, at = _in_lanes(H, (2 * g + half) * _LANES), (2 * g + half) * _SLAB
+            for i in range(n):
+                r = plan.z + i * group + half * 2 * _SLAB
+                _reset(count, r, rows[i] + at, plan.reset + 4 * i * P + at)
+                keep = plan.keep + 4 * i * P + at
+                _copy(count, r + _SLAB, keep, keep)
+    p += 4 * plan.groups * 4 * _LANES
+    for g in range(plan.groups_n):
+        _of_4(plan.reset, 4 * P, n, P, plan.cut, plan.W_n + g * group * P, plan.z, group)
+        for i in range(n):
+            z, p_i = plan.z + i * group, p + 4 * i * plan.width + g * group
+            for at in range(0, group, _SLAB):
+                _sum(_LANES, z + at, p_i + at, z + at)
+        _tanh(plan.tanh, plan.z, 4 * _LANES * n)
+        for i in range(n):
+            for place in range(4):
+                count, at = _in_lanes(H, (4 * g + place) * _LANES), (4 * g + place) * _SLAB
+                new, keep = plan.z + i * group + place * _SLAB, plan.keep + 4 * i * P + at
+                _mixed(count, rows[i] + at, new, keep, rows[i] + at, h + 4 * i * H + at)
+
+
+@_compiled
+def _rnn(plan, rows, h, n, p):
+    """Groups of 64 units. See ``gates.RNNKernel``."""
+    H, P, group = plan.H, plan.padded, 4 * _SLAB
+    some = max(1, _NEAR // (4 * _LANES * n))
+    for first in range(0, plan.groups, some):
+        last = min(first + some, plan.groups)
+        z = plan.z
+        for g in range(first, last):
+            _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, z, group)
+            for i in range(n):
+                p_i = p + 4 * i * plan.width + g * group
+                for at in range(0, group, _SLAB):
+                    _sum(_LANES, z + at, p_i + at, z + at)
+                    if plan.kind == _RELU:
+                        _relu(_LANES, z + at, z + at)
+                z += group
+        if plan.kind == _TANH:
+            _tanh(plan.tanh, plan.z, 4 * _LANES * (last - first) * n)
+        z = plan.z
+        for g in range(first, last):
+            for i in range(n):
+                for place in range(4):
+                    at = (4 * g + place) * _SLAB
+                    count = _in_lanes(H, (4 * g + place) * _LANES)
+                    _copy(count, z + place * _SLAB, rows[i] + at, h + 4 * i * H + at)
+                z += group
 
 
 # Compiled once, when this module is loaded; what is only read may be frozen.
@@ -374,8 +488,8 @@ def _project_all(plans, x, to):
     """The input halves of all x (n, D) to rows at the address ``to``."""
     plan = plans[0]
     none = np.empty(0, np.int64)
-    for low in range(0, len(x), plan.tile):
-        n = min(plan.tile, len(x) - low)
+    for low in range(0, len(x), plan.ahead):
+        n = min(plan.ahead, len(x) - low)
         _project(plan, x, none, low, n, to + 4 * low * plan.width)
 
 
@@ -405,8 +519,8 @@ def _run(plans, x, ids, a, h, waves, places):
         while low < m:
             n = min(plan.tile, m - low)
             if at >= known:
-                # The input half of few rows: together with that of the waves that follow.
-                base, known = at, at + (n if n > MANY else min(plan.tile, len(h) - at))
+                # Together with those of the waves that follow: W_x is read once for all.
+                base, known = at, at + min(plan.ahead, len(h) - at)
                 _project(plan, x, ids, base, known - base, plan.p)
             n = min(n, known - at)
             p = plan.p + 4 * (at - base) * plan.width
@@ -418,13 +532,15 @@ def _run(plans, x, ids, a, h, waves, places):
                     before[j] = state[j]
             if first < 0:
                 place += n
-            _product(plan.h, 4 * P, n, P, plan.cut, plan.W_h, plan.width_h, plan.z)
+            h_at = h.ctypes.data + 4 * at * plan.H
             if plan.kind == _LSTM:
-                _lstm(plan, rows, h, at, n, p)
-            elif plan.kind == _GRU or plan.kind == _GRU_BEFORE:
-                _gru(plan, rows, h, at, n, p)
+                _lstm(plan, rows, h_at, n, p)
+            elif plan.kind == _GRU:
+                _gru(plan, rows, h_at, n, p)
+            elif plan.kind == _GRU_BEFORE:
+                _gru_before(plan, rows, h_at, n, p)
             else:
-                _rnn(plan, rows, h, at, n, p)
+                _rnn(plan, rows, h_at, n, p)
             low += n
             at += n
 
@@ -442,66 +558,72 @@ class Compiled:
         # As many factors as NumPy's product has: where they are cut depends on it.
         W_a = np.pad(W_a, ((0, 0), (0, kernel.padded - kernel.H)))
         H, self.gates, self.padded = kernel.H, kernel.gates, kernel.padded
-        after = True
-        if isinstance(kernel, GRUKernel):
-            after = kernel.reset_after
-            self.kind = _GRU if after else _GRU_BEFORE
-        elif isinstance(kernel, RNNKernel):
-            self.kind = _RELU if kernel.relu else _TANH
-        else:
-            self.kind = _LSTM
         self.H, self.input_size, self.cut = H, kernel.input_size, cut
-        self.W_x = self._slabs(W_x)
-        self.W_h = self._slabs(W_a if after else W_a[: 2 * H])
-        self.W_n = None if after else self._slabs(W_a[2 * H :])
-        b_n = getattr(kernel, "b_n", None)
-        self.b_n = None if b_n is None else np.ascontiguousarray(b_n).ravel()
         self.tile = _ROWS
+        self.slabs = 4
+        self.W_n = np.zeros((0, kernel.padded, _LANES), np.float32)
+        b_n = getattr(kernel, "b_n", None)
+        # What is not there adds -0: any number stays what it is.
+        self.b_n = np.full(self.padded, -0.0, np.float32) if b_n is None else b_n.ravel()
+        if isinstance(kernel, GRUKernel) and not kernel.reset_after:
+            self.kind = _GRU_BEFORE
+            self.W_x = np.concatenate([self._groups(W_x[: 2 * H]), self._groups(W_x[2 * H :])])
+            self.W_h, self.W_n = self._groups(W_a[: 2 * H]), self._groups(W_a[2 * H :])
+        else:
+            if isinstance(kernel, GRUKernel):
+                self.kind, self.slabs = _GRU, 3
+            elif isinstance(kernel, RNNKernel):
+                self.kind = _RELU if kernel.relu else _TANH
+            else:
+                self.kind = _LSTM
+            self.W_x, self.W_h = self._groups(W_x), self._groups(W_a)
+        self.width = len(self.W_x) * _LANES
         self._threads = threading.local()
 
-    def _slabs(self, W: Floats) -> Floats:
-        """(G * H, K) -> (slabs, K, 16), each gate filled up to ``padded`` units."""
+    def _groups(self, W: Floats) -> Floats:
+        """(G * H, K) -> (slabs, K, 16): the G gates of 16 units, then those of the next."""
         G, K = len(W) // self.H, W.shape[1]
-        some = -(-G * self.padded // (_LANES * _SLABS)) * _SLABS
-        wide = np.zeros((some * _LANES, K), np.float32)
-        wide[: G * self.padded].reshape(G, self.padded, K)[:, : self.H] = W.reshape(G, self.H, K)
-        slabs = _aligned(some, K, _LANES)
-        slabs[...] = wide.reshape(some, _LANES, K).transpose(0, 2, 1)
+        blocks = -(-self.H // _LANES)
+        wide = np.zeros((G, blocks * _LANES, K), np.float32)
+        wide[:, : self.H] = W.reshape(G, self.H, K)
+        slabs = _aligned(-(-blocks * G // self.slabs) * self.slabs, K, _LANES)
+        in_turn = wide.reshape(G, blocks, _LANES, K).transpose(1, 0, 3, 2)
+        slabs[: blocks * G] = in_turn.reshape(blocks * G, K, _LANES)
         return slabs
-
-    @staticmethod
-    def _width(slabs: Floats | None) -> int:
-        return 0 if slabs is None else len(slabs) * _LANES
 
     def _plan(self) -> NDArray[Any]:
         """What this thread steps with: scratch of its own."""
         plan: NDArray[Any] | None = getattr(self._threads, "plan", None)
         if plan is not None:
             return plan
-        widths = [self._width(W) for W in (self.W_x, self.W_h, self.W_n)]
-        arrays = {"W_x": self.W_x, "W_h": self.W_h, "W_n": self.W_n, "b_n": self.b_n}
-        scratch = {
-            "x": self.input_size + 1,
-            "p": widths[0],
-            "h": self.padded,
-            "z": max(widths),
-            "t": 3 * self.padded,
-            "reset": self.padded,
+        near = max(_NEAR, self.tile * 4 * _LANES)
+        arrays = {
+            "W_x": self.W_x,
+            "W_h": self.W_h,
+            "W_n": self.W_n,
+            "b_n": self.b_n,
+            "x": _aligned(_AHEAD, self.input_size + 1),
+            "p": _aligned(_AHEAD, self.width),
+            "h": _aligned(self.tile, self.padded),
+            "z": _aligned(near),
+            "t": _aligned(near),
+            "reset": _aligned(self.tile, self.padded),
+            "keep": _aligned(max(near, self.tile * self.padded)),
         }
-        arrays |= {name: _aligned(self.tile, width) for name, width in scratch.items()}
         plan = np.zeros(1, _PLAN)
         for name, array in arrays.items():
-            plan[name] = 0 if array is None else array.ctypes.data
+            plan[name] = array.ctypes.data
         plan["kind"], plan["H"], plan["padded"] = self.kind, self.H, self.padded
-        plan["D"], plan["tile"], plan["cut"] = self.input_size, self.tile, self.cut
-        plan["tanh"] = _TANH_LOOP
-        plan["width"], plan["width_h"], plan["width_n"] = widths
+        plan["D"], plan["tile"], plan["ahead"] = self.input_size, self.tile, _AHEAD
+        plan["cut"], plan["tanh"], plan["width"] = self.cut, _TANH_LOOP, self.width
+        plan["slabs"], plan["groups"] = self.slabs, len(self.W_h) // self.slabs
+        plan["groups_n"] = len(self.W_n) // self.slabs
         self._threads.plan, self._threads.arrays, self._threads.table = plan, arrays, None
         return plan
 
     def project(self, x: NDArray[Any]) -> Floats:
         """The half of the pre-activation that does not need a: (n, D) -> (1, n, width)."""
-        p = np.empty((1, len(x), self._width(self.W_x)), np.float32)
+        p = np.empty((1, len(x), self.width), np.float32)
         _project_all(self._plan(), np.ascontiguousarray(x, np.float32), p.ctypes.data)
         return p
 

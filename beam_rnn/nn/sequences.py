@@ -16,7 +16,7 @@ from beam_rnn.nn.parameters import Floats, Frozen, Ints, later
 from beam_rnn.nn.stepping import Wave as Wave
 
 _ROWS = 128  # rows through the layers before a cell at once: what is between stays in cache
-_TABLE = 1 << 24  # bytes of the input halves of all ids, up to which they are kept
+_TABLE = 1 << 26  # bytes of the input halves of all ids, up to which they are kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,7 @@ class Labelling(Answering):
         usual = self.emit.change or (self.emit.each and step_at % max(self.emit.each, 1) == 0)
         usual = np.broadcast_to(usual, at.shape)
         keep = np.flatnonzero(usual | entries.end[at]) if self.answers_last else np.arange(len(at))
-        y = self.network.head(done.h[done.place[at[keep]]])
+        y = self._head(done.h, done.place[at[keep]])
         what: Any = []
         if self.per_sequence:  # an answer is of the time that brought it
             times = np.where(usual, entries.time[at], entries.until[at])
@@ -142,6 +142,12 @@ class Labelling(Answering):
             rows, when = entries.row[going].tolist(), entries.time[going].tolist()
             for row, time, value in zip(rows, when, values, strict=True):
                 self.arena.pending[row] = [(time, value)]
+
+    def _head(self, h: Floats, rows: Ints) -> Floats:
+        """y of some rows of h: what is narrower, and of nearly all rows, is brought into order."""
+        if self.network.output_size < h.shape[1] and 2 * len(rows) > len(h):
+            return self.network.head(h)[rows]
+        return self.network.head(h[rows])
 
     def _recalled(self, entries: Entries, done: Advanced) -> tuple[Ints, Ints, Ints, list[Any]]:
         """With a look-ahead: which entries give an answer, and to which earlier event."""

@@ -24,7 +24,7 @@ from beam_rnn.transforms.metrics import METRICS
 
 FAILED = "failed"
 _ANY = coders.registry.get_coder(Any)  # of what a failed event tells
-_EVENTS = 16_384  # what is held before it is sent on, whatever the bundle
+_EVENTS = 32_768  # what is held before it is sent on, whatever the bundle
 _BYTES = 32 << 20
 _PROCESS = int.from_bytes(os.urandom(5), "little")
 _numbers = itertools.count()  # of this process: its threads may take turns with one source
