@@ -341,21 +341,29 @@ def _in_lanes(H, unit):
 
 
 @_compiled
+def _gates(plan, x, W, g, n, p, z):
+    """z (n, 64): the product of x (n, padded) and a group of four, with the input halves."""
+    P, group = plan.padded, 4 * _SLAB
+    _of_4(x, 4 * P, n, P, plan.cut, W + g * group * P, z, group)
+    for i in range(n):
+        p_i = p + 4 * i * plan.width + g * group
+        for at in range(0, group, _SLAB):
+            _sum(_LANES, z + at, p_i + at, z + at)
+        z += group
+
+
+@_compiled
 def _lstm(plan, rows, h, n, p):
     """Gates g, f, i, o; a state row is [h | c]. See ``gates.LSTMKernel``."""
-    H, P, group = plan.H, plan.padded, 4 * _SLAB
+    H, group = plan.H, 4 * _SLAB
     some = max(1, _NEAR // (4 * _LANES * n))
     for first in range(0, plan.groups, some):
         last = min(first + some, plan.groups)
         m = (last - first) * n
         z = plan.z
         for g in range(first, last):
-            _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, z, group)
-            for i in range(n):
-                p_i = p + 4 * i * plan.width + g * group
-                for at in range(0, group, _SLAB):
-                    _sum(_LANES, z + at, p_i + at, z + at)
-                z += group
+            _gates(plan, plan.h, plan.W_h, g, n, p, z)
+            z += n * group
         _tanh(plan.tanh, plan.z, 4 * _LANES * m)
         z, t = plan.z, plan.t
         for g in range(first, last):
@@ -419,11 +427,7 @@ def _gru_before(plan, rows, h, n, p):
     """As ``_gru``, the reset before the product of n: groups of two units' r, z; then n of four."""
     H, P, group = plan.H, plan.padded, 4 * _SLAB
     for g in range(plan.groups):
-        _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, plan.z, group)
-        for i in range(n):
-            z, p_i = plan.z + i * group, p + 4 * i * plan.width + g * group
-            for at in range(0, group, _SLAB):
-                _sum(_LANES, z + at, p_i + at, z + at)
+        _gates(plan, plan.h, plan.W_h, g, n, p, plan.z)
         _tanh(plan.tanh, plan.z, 4 * _LANES * n)
         for half in range(2):
             count, at = _in_lanes(H, (2 * g + half) * _LANES), (2 * g + half) * _SLAB
@@ -434,11 +438,7 @@ def _gru_before(plan, rows, h, n, p):
                 _copy(count, r + _SLAB, keep, keep)
     p += 4 * plan.groups * 4 * _LANES
     for g in range(plan.groups_n):
-        _of_4(plan.reset, 4 * P, n, P, plan.cut, plan.W_n + g * group * P, plan.z, group)
-        for i in range(n):
-            z, p_i = plan.z + i * group, p + 4 * i * plan.width + g * group
-            for at in range(0, group, _SLAB):
-                _sum(_LANES, z + at, p_i + at, z + at)
+        _gates(plan, plan.reset, plan.W_n, g, n, p, plan.z)
         _tanh(plan.tanh, plan.z, 4 * _LANES * n)
         for i in range(n):
             for place in range(4):
@@ -450,22 +450,19 @@ def _gru_before(plan, rows, h, n, p):
 @_compiled
 def _rnn(plan, rows, h, n, p):
     """Groups of 64 units. See ``gates.RNNKernel``."""
-    H, P, group = plan.H, plan.padded, 4 * _SLAB
+    H, group = plan.H, 4 * _SLAB
     some = max(1, _NEAR // (4 * _LANES * n))
     for first in range(0, plan.groups, some):
         last = min(first + some, plan.groups)
         z = plan.z
         for g in range(first, last):
-            _of_4(plan.h, 4 * P, n, P, plan.cut, plan.W_h + g * group * P, z, group)
-            for i in range(n):
-                p_i = p + 4 * i * plan.width + g * group
-                for at in range(0, group, _SLAB):
-                    _sum(_LANES, z + at, p_i + at, z + at)
-                    if plan.kind == _RELU:
-                        _relu(_LANES, z + at, z + at)
-                z += group
+            _gates(plan, plan.h, plan.W_h, g, n, p, z)
+            z += n * group
         if plan.kind == _TANH:
             _tanh(plan.tanh, plan.z, 4 * _LANES * (last - first) * n)
+        else:
+            for at in range(plan.z, z, _SLAB):
+                _relu(_LANES, at, at)
         z = plan.z
         for g in range(first, last):
             for i in range(n):
