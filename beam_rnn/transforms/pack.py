@@ -116,16 +116,14 @@ class PackEvents(beam.DoFn):
         self.known: dict[Any, tuple[bytes, int]] = {}
 
     def start_bundle(self) -> None:
-        self.held: dict[tuple[int, Any], _Lists] = {}
+        self.held: dict[Any, dict[int, _Lists]] = {}
+        self.window: Any = None  # that of ``lists``: most events come with the same
+        self.lists: dict[int, _Lists] = {}
         self.count = 0
         self.bytes = 0
 
-    def process(
-        self,
-        element: Any,
-        time: Any = beam.DoFn.TimestampParam,
-        window: Any = beam.DoFn.WindowParam,
-    ) -> Iterable[Any]:
+    def process(self, element: Any, given: Any = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
+        # The whole: time and window, each a parameter of its own, cost Beam 2 microseconds more.
         key, value = element
         try:
             encoded, shard = self.known.get(key) or self._locate(key)
@@ -134,27 +132,30 @@ class PackEvents(beam.DoFn):
             resets = self.reset is not None and bool(self.reset(value))
             number = None if self.numbers is None else self._number(self.numbers, value)
         except Exception as error:  # whatever x, end or the key's coder raises
-            METRICS.failed.inc()
+            METRICS.failed.inc(len(given.windows))
             return [beam.pvalue.TaggedOutput(FAILED, self._bad(key, why(error), value))]
-        lists = self.held.get((shard, window))
-        if lists is None:
-            lists = self.held[shard, window] = _Lists()
-        place = lists.places.get(encoded)
-        if place is None:
-            place = lists.places[encoded] = len(lists.keys)
-            lists.keys.append(encoded)
-        if ends:
-            lists.ends.append(len(lists.stream))
-        if resets:
-            lists.resets.append(len(lists.stream))
-        if number is not None:
-            lists.numbers.append(number)
-        lists.stream.append(place)
-        lists.times.append(time.micros)
-        lists.values.append(value)
-        if self.x is not None:
-            lists.xs.append(x)
-        self.count += 1
+        for window in given.windows:
+            if window is not self.window:
+                self.window, self.lists = window, self.held.setdefault(window, {})
+            lists = self.lists.get(shard)
+            if lists is None:
+                lists = self.lists[shard] = _Lists()
+            place = lists.places.get(encoded)
+            if place is None:
+                place = lists.places[encoded] = len(lists.keys)
+                lists.keys.append(encoded)
+            if ends:
+                lists.ends.append(len(lists.stream))
+            if resets:
+                lists.resets.append(len(lists.stream))
+            if number is not None:
+                lists.numbers.append(number)
+            lists.stream.append(place)
+            lists.times.append(given.timestamp_micros)
+            lists.values.append(value)
+            if self.x is not None:
+                lists.xs.append(x)
+            self.count += 1
         if self.raw and isinstance(value, str | bytes):
             self.bytes += len(value)
         if self.count >= self.packs.limit or self.bytes >= _BYTES:
@@ -164,16 +165,17 @@ class PackEvents(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         held = self.held
         self.start_bundle()
-        for (shard, window), lists in held.items():
-            packed, values, bad = self._packed(lists)
-            for place, reason in bad:
-                key = self.key_coder.decode(lists.keys[lists.stream[place]])
-                event = self._bad(key, reason, lists.values[place])
-                failed = create(event, lists.times[place], (window,))
-                METRICS.failed.inc()
-                yield beam.pvalue.TaggedOutput(FAILED, failed)
-            if len(packed):
-                yield self._element(shard, packed, window, values)
+        for window, shards in held.items():
+            for shard, lists in shards.items():
+                packed, values, bad = self._packed(lists)
+                for place, reason in bad:
+                    key = self.key_coder.decode(lists.keys[lists.stream[place]])
+                    event = self._bad(key, reason, lists.values[place])
+                    failed = create(event, lists.times[place], (window,))
+                    METRICS.failed.inc()
+                    yield beam.pvalue.TaggedOutput(FAILED, failed)
+                if len(packed):
+                    yield self._element(shard, packed, window, values)
 
     def _element(self, shard: int, packed: Packed, window: Any, values: bytes) -> Any:
         return self.packs.element(shard, packed, window, lambda _: values)

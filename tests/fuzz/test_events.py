@@ -13,8 +13,7 @@ import pytest
 from apache_beam import coders
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue, create
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -122,7 +121,7 @@ def fate(net: rnn.Network, coder: Any, events: list[Event], x: Callable[[Any], A
     pack.start_bundle()
     outputs: list[Any] = []
     for event in events:
-        outputs += pack.process(event, Timestamp(5), GlobalWindow())
+        outputs += pack.process(event, create(event, 5_000_000, (GlobalWindow(),)))
     outputs += pack.finish_bundle()
     packed, bad = [], []
     values = coders.IterableCoder(coder)
