@@ -18,7 +18,7 @@ from rich.text import Text
 
 from beam_rnn.nn.cells import LSTM
 from beam_rnn.nn.kernels import Product
-from beam_rnn.nn.stepping import Kernel
+from beam_rnn.nn.stepping import COMPILED, Kernel, forbidden
 
 PACKAGES = ("beam-rnn", "apache-beam", "numpy", "pyarrow", "safetensors")
 EXTRAS = ("cli", "fast", "onnx", "keras", "torch", "audio", "kafka", "yaml")
@@ -52,11 +52,21 @@ def _machine() -> Iterator[tuple[str, str]]:
     yield "BLAS", f"{blas['name']} {blas['version']}"
     found = config["SIMD Extensions"].get("found", [])
     yield "NumPy's SIMD", ", ".join(config["SIMD Extensions"]["baseline"][-1:] + found[-1:])
-    cell = LSTM(*(np.zeros(shape, np.float32) for shape in ((4, 1), (4, 1), (4,))))
-    twin = not isinstance(cell.kernel, Kernel)
-    yield "compiled steps", "yes, the bits of NumPy's" if twin else "no: the extra fast has them"
+    yield "compiled steps", _compiled()
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     yield "BLAS threads", threads or "not set: OPENBLAS_NUM_THREADS=1 is best for workers"
+
+
+def _compiled() -> str:
+    """Whether steps are compiled, or why not."""
+    cell = LSTM(*(np.zeros(shape, np.float32) for shape in ((4, 1), (4, 1), (4,))))
+    if not isinstance(cell.kernel, Kernel):
+        return "yes, the bits of NumPy's"
+    if forbidden():
+        return f"no: {COMPILED}=0 forbids them"
+    if _version("numba") == "absent":
+        return "no: the extra fast has them"
+    return "no: not the bits of NumPy's here, or no folder where numba may keep them"
 
 
 def _pinned() -> bool:

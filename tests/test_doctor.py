@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from beam_rnn import doctor
 from beam_rnn.cli import app
+from beam_rnn.nn import stepping
 
 
 def lines() -> dict[str, str]:
@@ -46,3 +48,13 @@ def test_what_is_absent_is_told_with_what_to_do(
 def test_threads_that_are_set_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     assert lines()["BLAS threads"] == os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def test_why_steps_are_not_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEAM_RNN_COMPILED", "0")
+    assert lines()["compiled steps"] == "no: BEAM_RNN_COMPILED=0 forbids them"
+    monkeypatch.delenv("BEAM_RNN_COMPILED")
+    monkeypatch.setattr(stepping, "_compiled", lambda: None)
+    said = lines()["compiled steps"]
+    assert ("the extra fast has them" in said) == (find_spec("numba") is None)
+    assert said.startswith("no: ")

@@ -18,6 +18,7 @@ from beam_rnn.nn import kernels
 from beam_rnn.nn.parameters import Floats, Ints
 from beam_rnn.nn.rows import Full, Rows, Scratch, Step
 
+COMPILED = "BEAM_RNN_COMPILED"  # 0 in the environment: by NumPy alone
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
 MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
@@ -77,10 +78,15 @@ class Steps(Protocol):
 def fastest(kernel: Kernel) -> Steps:
     """The compiled twin of a kernel where numba is installed, or else the kernel itself.
 
-    Both give the same bits. BEAM_RNN_COMPILED=0 in the environment forbids compiled ones.
+    Both give the same bits.
     """
-    compiled = None if os.environ.get("BEAM_RNN_COMPILED") == "0" else _compiled()
+    compiled = None if forbidden() else _compiled()
     return (compiled and compiled.twin(kernel)) or kernel
+
+
+def forbidden() -> bool:
+    """Whether the environment forbids compiled steps."""
+    return os.environ.get(COMPILED) == "0"
 
 
 @functools.cache
