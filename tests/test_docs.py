@@ -47,7 +47,8 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     cells = json.loads((ROOT / "docs" / "streams.ipynb").read_text("utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     (tmp_path / "models").symlink_to(ROOT / "models")
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setenv("MPLBACKEND", "agg")
     exec(compile("\n".join(code), "streams.ipynb", "exec"), {"__name__": "__main__"})
 
