@@ -62,10 +62,10 @@ bench: $(VENV)/.stamp-bench $(RUNNERS)/.stamp ## ours against peers, about 15 mi
 docs: $(VENV)/.stamp-dev ## the site of the pages and docstrings, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-release: $(VENV)/.stamp-dev ## sdist and wheel in dist/, and the main job from the wheel alone
+release: $(VENV)/.stamp-build ## sdist and wheel in dist/, and the main job from the wheel alone
 	@$(BIN)/python -m tests.release
 
-oldest: $(VENV)/.stamp-dev ## the tests of the transforms with the oldest Beam that is supported
+oldest: | $(BIN)/python ## the tests of the transforms with the oldest Beam that is supported
 	@$(BIN)/python -m tests.oldest
 
 setup: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## all set-up, nothing run
@@ -94,7 +94,11 @@ $(VENV)/.stamp-train: setup.py | $(BIN)/python
 $(VENV)/.stamp-dev: setup.py | $(BIN)/python
 	@$(STEP) "packages of the main job, tests and checks" \
 		$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ $(VENV)/.stamp-run
+	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-build
+
+$(VENV)/.stamp-build: | $(BIN)/python
+	@$(STEP) "packages of the release" $(BIN)/python -m pip install --quiet 'build>=1.2'
+	@touch $@
 
 $(VENV)/.stamp-bench: setup.py | $(BIN)/python
 	@$(STEP) "packages of the benchmarks" $(BIN)/python -m pip install --quiet --editable '.[bench]'
