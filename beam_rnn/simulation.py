@@ -15,10 +15,20 @@ from rich.text import Text
 
 from beam_rnn.errors import OptionError
 from beam_rnn.nn.parameters import Ints
-from beam_rnn.transforms.costs import Bundle, Costs, chosen, measured, shares
+from beam_rnn.transforms.costs import Bundle, Costs, Floats, Logs, chosen, measured, shares
 from beam_rnn.weights import load
 
+_BUNDLES = 256  # over which what they read is averaged
 BUSY = 0.7  # the part of its time that a worker may be: the rest is for what is not even
+_EACH = (
+    "a bundle",
+    "each event",
+    "each stream in it",
+    "each shard in it",
+    "each shard whose rows are kept",
+    "each block of a log",
+    "each row of a log",
+)
 
 
 @dataclass(frozen=True)
@@ -77,17 +87,37 @@ class Found:
 def throughput(costs: Costs, job: Job, events: int) -> float:
     """Events per second that one core steps, in bundles of so many events."""
     share, homes = shares(job.streams, job.skew), job.homes()
+    read = _read(costs, job, events)
     seconds = []
     for seed in range(3):
-        streams, counts = np.unique(chosen(share, events, seed), return_counts=True)
-        seconds.append(costs.of(Bundle(counts, len(np.unique(homes[streams])))))
+        counts = np.bincount(chosen(share, events, seed), minlength=job.streams)
+        seconds.append(costs.of(_bundle(counts, homes, read)))
     return events / float(np.mean(seconds))
+
+
+def _read(costs: Costs, job: Job, events: float) -> Floats:
+    """(4, shards) what bundles of so many events read of a shard to which they come, on average."""
+    share, homes = shares(job.streams, job.skew), job.homes()
+    live = np.bincount(homes, minlength=job.shards)
+    comes = -np.expm1(-events * np.bincount(homes, share, job.shards))
+    changed = np.bincount(homes, -np.expm1(-events * share), job.shards) / np.maximum(comes, 1e-9)
+    logs = Logs(live, costs.stream)
+    logs.bundle(live)
+    logs.bundle(live)  # as full as they get
+    return np.mean([logs.bundle(changed) for _ in range(_BUNDLES)], axis=0)
+
+
+def _bundle(counts: Ints, homes: Ints, read: Floats) -> Bundle:
+    """The bundle in which each stream of a job has so many events."""
+    streams = np.flatnonzero(counts)
+    return Bundle(counts[streams], read[:, np.unique(homes[streams])].sum(axis=1))
 
 
 def simulated(costs: Costs, job: Job) -> Found:
     """What a job needs: the fewest workers of which none is too busy."""
     share, homes = shares(job.streams, job.skew), job.homes()
     load = np.bincount(homes, share, job.shards)
+    read = _read(costs, job, job.rate * job.every)
     # The same events for any number of workers, as many of each stream as come in a bundle.
     counts = np.random.default_rng(0).poisson(share * job.rate * job.every)
     workers, busy, cost, n = 0, np.inf, 0.0, 0
@@ -96,9 +126,9 @@ def simulated(costs: Costs, job: Job) -> Found:
         # Shards are dealt out by a runner that does not know their load.
         mine = np.arange(job.shards) % workers
         worst = int(np.bincount(mine, load, workers).argmax())
-        own = np.flatnonzero((mine[homes] == worst) & (counts > 0))
-        n = int(counts[own].sum())
-        cost = costs.of(Bundle(counts[own], len(np.unique(homes[own])))) if n else 0.0
+        own = np.where(mine[homes] == worst, counts, 0)
+        n = int(own.sum())
+        cost = costs.of(_bundle(own, homes, read)) if n else 0.0
         busy = cost / job.every
     return Found(
         workers=workers if busy <= BUSY else None,
@@ -150,12 +180,11 @@ def _titled(title: str, facts: Iterator[tuple[str, str]]) -> RenderableType:
 
 
 def _costs(costs: Costs) -> Iterator[tuple[str, str]]:
-    names = ("a bundle", "each event", "each stream in it", "each wave", "each shard in it")
-    for name, seconds in zip(names, costs.each, strict=False):
+    for name, seconds in zip(_EACH, costs.each, strict=True):
         yield name, f"{1e6 * seconds:,.1f} µs"
     rows = (1, 64, 1024)
-    alone = ", ".join(f"{1e6 * costs.step(np.array([n]))[0]:,.0f} µs of {n:,}" for n in rows)
-    yield "steps alone", f"{alone} streams; {costs.each[-1]:.2f} times that in a bundle"
+    waves = ", ".join(f"{1e6 * costs.wave(np.array([n]))[0]:,.1f} µs of {n:,}" for n in rows)
+    yield "each wave", f"{waves} streams"
 
 
 def _rates(costs: Costs, job: Job) -> Iterator[tuple[str, str]]:

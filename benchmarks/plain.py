@@ -34,13 +34,18 @@ def network(H: int, seed: int = 0) -> rnn.Network:
 
 @functools.cache
 def model(H: int) -> str:
-    """The path of ``network(H)`` in a file that goes with the process.
+    """The path of ``network(H)``."""
+    return saved(network(H), f"lstm{H}")
+
+
+def saved(network: rnn.Network, name: str) -> str:
+    """The path of a network in a file that goes with the process.
 
     Transforms are given the path: a network itself would travel with each pipeline, compressed by
     Beam, and be unpacked while the clock runs.
     """
-    path = f"{_folder().name}/lstm{H}.safetensors"
-    rnn.save(network(H), path)
+    path = f"{_folder().name}/{name}.safetensors"
+    rnn.save(network, path)
     return path
 
 

@@ -1,6 +1,6 @@
 """A transform over words of many streams, on a runner: events per second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,19 +62,26 @@ def started(name: str, folder: Path) -> Iterator[harness.Runner]:
 
 
 def rate_once_created(
-    runner: harness.Runner, transform: Transform, streams: int, count: int, bundle: int
+    runner: harness.Runner,
+    transform: Transform,
+    streams: int,
+    count: int,
+    bundle: int,
+    skew: float = 0.0,
+    inputs: Sequence[Any] | None = None,
 ) -> float:
     """Events per second over ``count`` events of streams that all exist already; unbounded."""
-    words.use(count, streams, skew=0)
+    words.use(count, streams, skew, inputs=inputs)
     words.create_all_first()
     words.clear()
     cuts = range(0, streams + count, bundle)
     parts = [(i, min(i + bundle, streams + count)) for i in cuts]
     before = -(-streams // bundle)  # parts that create
+    kind = type(words.columns(0, 1)[1][0])
 
     def build(p: beam.Pipeline) -> Any:
         read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
-        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, int])
+        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, kind])
         return read | "Step" >> transform() | beam.ParDo(words.Seen())
 
     runner.run(build, streaming=True)

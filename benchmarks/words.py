@@ -6,7 +6,7 @@ on every runner the DoFns run here (in the process, or LOOPBACK).
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -20,17 +20,26 @@ answers: list[int] = []  # how many answers each of them had
 clock = time.perf_counter  # what marks are taken from
 _made: dict[tuple[int, int], pa.RecordBatch] = {}
 _names: list[str] = []
+_inputs: Sequence[Any] | None = None  # what each word is to the network, where not its number
 _order = np.zeros(0, np.int32)
 _words = np.zeros(0, np.int32)
 
 
-def use(count: int, streams: int = 1000, skew: float | None = None, seed: int = 0) -> None:
+def use(
+    count: int,
+    streams: int = 1000,
+    skew: float | None = None,
+    seed: int = 0,
+    inputs: Sequence[Any] | None = None,
+) -> None:
     """Chooses the events: ``count`` words of ``streams`` streams.
 
     Args:
       skew: None: round robin; else the exponent of a Zipf law over the streams, 0: uniform.
+      inputs: what each word of the vocabulary is to the network, or None: its number.
     """
-    global _names, _order, _words
+    global _names, _inputs, _order, _words
+    _inputs = inputs
     _names = [f"stream {i}" for i in range(streams)]
     if skew is None:
         _order = (np.arange(count) % streams).astype(np.int32)
@@ -50,13 +59,16 @@ def create_all_first() -> None:
     _words = np.concatenate([streams % VOCABULARY, _words])
 
 
-def columns(start: int, stop: int) -> tuple[list[str], list[int]]:
+def columns(start: int, stop: int) -> tuple[list[str], list[Any]]:
     """The events of a part: keys and words."""
-    names = _names
-    return [names[i] for i in _order[start:stop].tolist()], _words[start:stop].tolist()
+    names, inputs = _names, _inputs
+    words: list[Any] = _words[start:stop].tolist()
+    if inputs is not None:
+        words = [inputs[word] for word in words]
+    return [names[i] for i in _order[start:stop].tolist()], words
 
 
-def events(part: tuple[int, int]) -> Iterator[tuple[str, int]]:
+def events(part: tuple[int, int]) -> Iterator[tuple[str, Any]]:
     """The events of a part, one by one."""
     first.append(clock())
     yield from zip(*columns(*part), strict=True)

@@ -16,9 +16,14 @@ from beam_rnn.streams.waves import Flags
 
 NEVER = np.iinfo(np.int64).min  # the last event time of a stream that has had none
 _SPARE = 64  # stale rows that a log may hold however few of its streams live
-_BLOCK = 8  # rows that cost as much to read as the head of a block
+BLOCK = 8  # rows that cost as much to read as the head of a block
 _SEQUENCE = (("steps", 0), ("last", NEVER), ("label", -1))  # what ends with a sequence
 _STREAM = (("next", 0), ("told", -1), ("held", 0))  # what ends with a stream
+
+
+def outgrown(logged: Any, live: Any) -> Any:
+    """Whether a log is written anew that would have ``logged`` rows, blocks counted as BLOCK."""
+    return logged > 2 * live + _SPARE
 
 
 class Arena:
@@ -180,7 +185,7 @@ class Shard:
             self.model, self.generation = block.model, block.generation
             self.announced = block.announced
             self._announced_in_log = block.generation * block.announced
-            self._logged += len(block.streams) + len(block.ended) + _BLOCK
+            self._logged += len(block.streams) + len(block.ended) + BLOCK
             ended = [self.rows[stream] for stream in block.ended if stream in self.rows]
             if ended:
                 held = [pack[_not_of(pack, block.ended)] for pack in held]
@@ -334,16 +339,15 @@ class Shard:
         rows = np.array([row for row in changed.tolist() if home[row] is self], np.int64)
         logged = self._held_logged
         held_count = len(logged)
-        more = len(rows) + len(self._gone) + _BLOCK + held_count - int(logged.sum())
-        anew = (
-            anew or self.stale or self._logged + more > 2 * (len(self.rows) + held_count) + _SPARE
-        )
+        more = len(rows) + len(self._gone) + BLOCK + held_count - int(logged.sum())
+        live = len(self.rows) + held_count
+        anew = anew or self.stale or outgrown(self._logged + more, live)
         self.stale = False
         if anew:
             logged = np.zeros(held_count, np.bool_)
             rows = np.sort(np.fromiter(self.rows.values(), np.int64, len(self.rows)))
             self._gone.clear()
-            self._logged = len(rows) + _BLOCK + held_count
+            self._logged = len(rows) + BLOCK + held_count
         else:
             self._logged += more
         news = self.announced and self._announced_in_log != self.generation

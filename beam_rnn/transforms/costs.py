@@ -1,7 +1,7 @@
-"""What bundles cost on this machine: so much for each event, stream, wave, shard and step.
+"""What bundles cost on this machine: so much for each event, stream, shard, and what is read.
 
-The costs are fitted to bundles of many kinds that run on Beam's embedded runner, in seconds of the
-processor: what else runs on the machine does not count.
+Waves are timed by themselves, in runs as bundles have them. The other costs are fitted to bundles
+of many kinds that run on Beam's embedded runner, in seconds of the processor, less their waves.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ from numpy.typing import NDArray
 from beam_rnn.errors import OptionError
 from beam_rnn.nn import Network
 from beam_rnn.nn.parameters import Ints
+from beam_rnn.nn.stepping import Wave
 from beam_rnn.streams.order import arrival
 from beam_rnn.streams.pack import shard_of
+from beam_rnn.streams.shard import BLOCK, outgrown
+from beam_rnn.transforms.shards import tagged_from
 from beam_rnn.transforms.streams import Tag
 
 Floats = NDArray[np.float64]
 BESIDE = 33  # bytes of a stream's state beside its floats
-SHARDS = 32
-_STREAMS = (300, 4000)
-_SIZES = (100, 400, 1600, 6400)
+_SIZES = (100, 200, 400, 1600, 6400)
 _REPEATS = 3
-_ROWS = tuple(2**i for i in range(13))
+_TOUCHES = 3  # how often each stream comes before the clock runs: as the logs of shards fill up
+_RUN = 1024  # rows of the waves that are timed together
+_ROWS = tuple(2**i for i in range(10))
+_QUIET = 0.7  # the part of the bundles that is trusted: what other work slows down is left out
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,23 @@ class Bundle:
 
     Attributes:
       counts: how many events each of its streams has.
-      shards: how many it touches.
+      logs: (4,) the shards whose log is read, those whose rows are kept, and the blocks and rows
+        that are read.
     """
 
     counts: Ints
-    shards: int
+    logs: Floats
 
-    def amounts(self, step: Callable[[Ints], Floats]) -> list[float]:
-        """One, events, streams, waves, shards, and the seconds of its steps alone."""
-        # Wave t steps the streams with t events or more.
-        rows = np.bincount(self.counts)[::-1].cumsum()[::-1][1:]
-        return [
-            1.0,
-            float(self.counts.sum()),
-            len(self.counts),
-            len(rows),
-            self.shards,
-            float(step(rows).sum()),
-        ]
+    @property
+    def waves(self) -> Ints:
+        """The rows of each wave: wave t steps the streams with t events or more."""
+        rows: Ints = np.bincount(self.counts)[::-1].cumsum()[::-1][1:]
+        return rows
+
+    @property
+    def amounts(self) -> Floats:
+        """One, events, streams, and ``logs``: (7,)."""
+        return np.array([1, self.counts.sum(), len(self.counts), *self.logs], np.float64)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ class Costs:
     """Seconds of the processor.
 
     Attributes:
-      rows, seconds: what a step of so many rows takes alone.
-      each: what a bundle, an event, a stream, a wave and a shard take, and the factor of the steps.
+      rows, seconds: what a wave of so many rows takes.
+      each: (7,) what each of a bundle's ``amounts`` takes beside its waves.
       stream: bytes of the state of one.
     """
 
@@ -79,14 +82,46 @@ class Costs:
     each: Floats
     stream: int
 
-    def step(self, rows: Ints) -> Floats:
-        """What steps of so many rows take alone; in proportion beyond what was measured."""
+    def wave(self, rows: Ints) -> Floats:
+        """What waves of so many rows take; in proportion beyond what was measured."""
         beyond = self.seconds[-1] * np.maximum(rows / self.rows[-1], 1)
         return np.where(rows > self.rows[-1], beyond, np.interp(rows, self.rows, self.seconds))
 
     def of(self, bundle: Bundle) -> float:
         """What a bundle takes."""
-        return float(np.dot(self.each, bundle.amounts(self.step)))
+        return float(np.dot(self.each, bundle.amounts) + self.wave(bundle.waves).sum())
+
+
+class Logs:
+    """What the logs of n shards hold; see ``Shard.write`` and ``OpenShards``.
+
+    Args:
+      live: (n,) the streams of each shard.
+      stream: bytes of the state of one.
+    """
+
+    def __init__(self, live: Ints, stream: int) -> None:
+        self.live = live
+        self.stream = stream
+        self.blocks = self.rows = np.zeros(len(live))
+        self.kept = np.zeros(len(live), np.bool_)
+
+    def bundle(self, changed: NDArray[Any]) -> Floats:
+        """Writes a bundle that changes so many rows of each shard (n,); 0: it does not come there.
+
+        Returns:
+          (4, n) what it read of each: the ``logs`` of a Bundle, as their sum.
+        """
+        comes, before = changed > 0, self.kept
+        read = comes & ~before
+        found = np.array([read, comes & before, read * self.blocks, read * self.rows], np.float64)
+        least = np.where(before, tagged_from(True), tagged_from(False))
+        self.kept = np.where(comes, self.rows * self.stream >= least, before)
+        logged = self.rows + changed + BLOCK * (self.blocks + 1)
+        anew = comes & (outgrown(logged, self.live) | (self.kept != before))
+        self.rows = np.where(anew, self.live, self.rows + changed)
+        self.blocks = np.where(anew, 1, self.blocks + comes)
+        return found
 
 
 def shares(streams: int, skew: float) -> Floats:
@@ -115,35 +150,44 @@ def measured(model: Any, network: Any, progress: Callable[[str], None]) -> Costs
     """
     if not isinstance(network, Network) or not network.causal:
         raise OptionError("what is simulated is a network that steps, event by event")
-    progress("steps")
+    progress("waves")
     stream = 4 * network.state_size + BESIDE
-    costs = Costs(np.array(_ROWS), _steps(network), np.zeros(6), stream)
-    amounts, took = [], []
-    for streams in _STREAMS:
+    costs = Costs(np.array(_ROWS), _waves(network), np.zeros(7), stream)
+    # Logs of few streams, logs that are read, and logs so long that the rows are kept.
+    long = tagged_from(False) // stream
+    bundles: list[Bundle] = []
+    took: list[float] = []
+    for shards, live in ((32, 10), (8, long // 4), (8, long)):
+        streams = shards * max(live, 10)
         progress(f"bundles of {streams:,} streams")
-        for bundle, seconds in _bundles(model, network, streams):
-            amounts.append(bundle.amounts(costs.step))
+        for bundle, seconds in _bundles(model, network, streams, shards):
+            bundles.append(bundle)
             took.append(seconds)
-    return replace(costs, each=_fitted(np.array(amounts), np.array(took)))
+    amounts = np.array([bundle.amounts for bundle in bundles])
+    return replace(
+        costs, each=_fitted(amounts, np.array(took), np.array(list(map(costs.of, bundles))))
+    )
 
 
-def _steps(network: Network) -> Floats:
-    """Seconds of one step of so many rows, for each of ``_ROWS``."""
+def _waves(network: Network) -> Floats:
+    """Seconds of one wave of so many rows, for each of ``_ROWS``."""
     found = []
     for rows in _ROWS:
-        x, a = _inputs(network, rows), network.initial_state(rows)
-        network.step(x, a)
+        waves = [Wave(np.arange(0, 2 * rows, 2), rows)] * (_RUN // rows)
+        x, a = random_inputs(network, _RUN), network.initial_state(2 * rows)
+        network.head(network.advance(x, a, waves))
         times: list[float] = []
         end = time.thread_time() + 0.1
         while len(times) < 3 or time.thread_time() < end:
             start = time.thread_time()
-            network.step(x, a)
+            network.head(network.advance(x, a, waves))
             times.append(time.thread_time() - start)
-        found.append(float(np.median(times)))
+        found.append(min(times) / len(waves))
     return np.array(found)
 
 
-def _inputs(network: Network, n: int) -> NDArray[Any]:
+def random_inputs(network: Network, n: int) -> NDArray[Any]:
+    """What n events of a network may be: (n, ...)."""
     inputs, draw = network.inputs, np.random.default_rng(0)
     if inputs.limits is None:
         return draw.normal(size=(n, *inputs.shape)).astype(np.float32)
@@ -151,35 +195,48 @@ def _inputs(network: Network, n: int) -> NDArray[Any]:
     return draw.integers(0, most if inputs.shape else most[0], (n, *inputs.shape))
 
 
-def _fitted(amounts: Floats, took: Floats) -> Floats:
-    """Costs from 0 of which ``amounts @ costs`` is nearest to what was taken, in proportion."""
-    used = np.ones(amounts.shape[1], np.bool_)
+def _fitted(amounts: Floats, took: Floats, known: Floats) -> Floats:
+    """Costs from 0 of which ``amounts @ costs + known`` is nearest to what was taken."""
+    quiet = np.ones(len(took), np.bool_)
+    for _ in range(5):
+        scale = took[quiet, None]  # what is off is off in proportion
+        found = _least(amounts[quiet] / scale, 1 - (known / took)[quiet])
+        slower = took / (amounts @ found + known)
+        quiet = slower <= np.quantile(slower, _QUIET)
+    return found
+
+
+def _least(A: Floats, b: Floats) -> Floats:
+    """Least squares of ``A @ x = b`` with x from 0."""
+    x, used = np.zeros(A.shape[1]), np.asarray(A.any(axis=0))
     while True:
-        scaled = amounts[:, used] / took[:, None]
-        size = np.abs(scaled).max(axis=0)
-        part = np.linalg.lstsq(scaled / size, np.ones(len(took)), rcond=None)[0] / size
+        size = np.abs(A[:, used]).max(axis=0)
+        part = np.linalg.lstsq(A[:, used] / size, b, rcond=None)[0] / size
         if (part >= 0).all():
-            found = np.zeros(len(used))
-            found[used] = part
-            return found
-        used[np.flatnonzero(used)[part.argmin()]] = False
+            x[used] = part
+            return x
+        used[np.flatnonzero(used)[(part * size).argmin()]] = False
 
 
-def _bundles(model: Any, network: Network, streams: int) -> Iterator[tuple[Bundle, float]]:
-    """Bundles of many kinds, and the seconds that each took: medians."""
+def _bundles(
+    model: Any, network: Network, streams: int, shards: int
+) -> Iterator[tuple[Bundle, float]]:
+    """Bundles of many kinds, and the seconds that each took."""
     kinds = [shares(streams, 0), shares(streams, 1.2), shares(streams // 10, 0)]
     plans = [chosen(share, size, size) for size in _SIZES for share in kinds]
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(plans)), _REPEATS))
     # All streams come first, so that none is new when the clock runs; the last has no end.
-    chunks = [np.arange(streams)] * 2 + [plans[i] for i in order] + [plans[0]]
-    made = _inputs(network, max(map(len, chunks)))
+    chunks = [np.arange(streams)] * _TOUCHES + [plans[i] for i in order] + [plans[0]]
+    made = random_inputs(network, max(map(len, chunks)))
     x = list(made) if network.inputs.shape else made.tolist()
-    marks = _run(model, [list(zip(_keys(chunk), x, strict=False)) for chunk in chunks])
-    took = np.diff(marks)[2:]
-    for i, plan in enumerate(plans):
-        touched, counts = np.unique(plan, return_counts=True)
-        shards = {shard_of(key.encode(), SHARDS) for key in _keys(touched)}
-        yield Bundle(counts, len(shards)), float(np.median(took[order == i]))
+    marks = _run(model, [list(zip(_keys(chunk), x, strict=False)) for chunk in chunks], shards)
+    homes = np.array([shard_of(key.encode(), shards) for key in _keys(np.arange(streams))])
+    logs = Logs(np.bincount(homes, minlength=shards), 4 * network.state_size + BESIDE)
+    for place, (chunk, seconds) in enumerate(zip(chunks, np.diff(marks), strict=False)):
+        touched, counts = np.unique(chunk, return_counts=True)
+        read = logs.bundle(np.bincount(homes[touched], minlength=shards))
+        if place >= _TOUCHES:
+            yield Bundle(counts, read.sum(axis=1)), float(seconds)
 
 
 def _keys(streams: Ints) -> list[str]:
@@ -192,7 +249,7 @@ _marks: dict[int, list[float]] = {}
 _numbers = itertools.count()
 
 
-def _run(model: Any, chunks: _Chunks) -> list[float]:
+def _run(model: Any, chunks: _Chunks, shards: int) -> list[float]:
     """When, in seconds of the process, each chunk began: one bundle each."""
     number, kind = next(_numbers), type(chunks[0][0][1])
     _chunks[number], _marks[number] = chunks, []
@@ -202,7 +259,7 @@ def _run(model: Any, chunks: _Chunks) -> list[float]:
         with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
             read = beam.ParDo(_ChunkByChunk()).with_output_types(beam.typehints.KV[str, kind])
             events = pipeline | beam.Create([number]) | read
-            events | Tag(model, order=arrival, shards=SHARDS) | beam.Map(_nothing)
+            events | Tag(model, order=arrival, shards=shards) | beam.Map(_nothing)
         return _marks[number]
     finally:
         del _chunks[number], _marks[number]

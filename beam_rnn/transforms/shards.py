@@ -103,6 +103,11 @@ def is_over(shard: Shard, fired: Timestamp) -> bool:
     return bool(fired.micros // 1000 >= latest // 1000)
 
 
+def tagged_from(was_tagged: bool) -> int:
+    """Bytes of a log from which its shard has a tag, and its rows are kept."""
+    return _UNTAGGED_BELOW if was_tagged else _TAGGED_FROM
+
+
 class OpenShards:
     """Opens the shards of a bundle, and writes what the bundle changed.
 
@@ -178,7 +183,7 @@ class OpenShards:
 
     def _write(self, key: tuple[int, Any], opened: _Opened) -> None:
         shard, cells, was_tagged, restored = opened
-        tagged = shard.size >= (_UNTAGGED_BELOW if was_tagged else _TAGGED_FROM)
+        tagged = shard.size >= tagged_from(was_tagged)
         anew = restored or tagged != was_tagged
         clear, blocks = self._stepper.write(shard, tagged=tagged, anew=anew)
         if clear:
