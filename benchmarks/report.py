@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.measure import Results, Row
 
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
-_PACKAGES = ("apache-beam", "numpy", "pyarrow", "onnxruntime", "bytewax", "matplotlib")
+_PACKAGES = ("apache-beam", "numpy", "pyarrow", "numba", "onnxruntime", "bytewax", "matplotlib")
 
 
 def machine() -> dict[str, Any]:

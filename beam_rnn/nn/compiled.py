@@ -308,19 +308,24 @@ def _floats(address, n):
 
 
 @_compiled
-def _project(plan, x, ids, low, n, to):
+def _place(order, i):
+    return order[i] if len(order) else i
+
+
+@_compiled
+def _project(plan, x, ids, order, low, n, to):
     """The input halves W_x x + b of n inputs from ``low`` on, to rows at the address ``to``."""
     width, D = plan.width, plan.D
     if plan.ids > 0:
         for i in range(n):
-            id = ids[low + i]
+            id = ids[_place(order, low + i)]
             id = 0 if id < 0 else plan.ids - 1 if id >= plan.ids else id
             p, row = _floats(to + 4 * i * width, width), _floats(plan.table + 4 * id * width, width)
             for j in range(width):
                 p[j] = row[j]
         return
     for i in range(n):
-        x_1, x_i = _floats(plan.x + 4 * i * (D + 1), D + 1), x[low + i]
+        x_1, x_i = _floats(plan.x + 4 * i * (D + 1), D + 1), x[_place(order, low + i)]
         for j in range(D):
             x_1[j] = x_i[j]
         x_1[D] = 1
@@ -379,7 +384,7 @@ def _lstm(plan, rows, h, n, p):
             count = _in_lanes(H, g * _LANES)
             for i in range(n):
                 at = g * _SLAB
-                _output(count, z + 3 * _SLAB, t, rows[i] + at, h + 4 * i * H + at)
+                _output(count, z + 3 * _SLAB, t, rows[i] + at, h[i] + at)
                 z += group
                 t += _SLAB
 
@@ -417,7 +422,7 @@ def _gru(plan, rows, h, n, p):
             count = _in_lanes(H, g * _LANES)
             for i in range(n):
                 state, at = rows[i] + g * _SLAB, g * _SLAB
-                _mixed(count, state, new, t + _SLAB, state, h + 4 * i * H + at)
+                _mixed(count, state, new, t + _SLAB, state, h[i] + at)
                 t += two
                 new += _SLAB
 
@@ -444,7 +449,7 @@ def _gru_before(plan, rows, h, n, p):
             for place in range(4):
                 count, at = _in_lanes(H, (4 * g + place) * _LANES), (4 * g + place) * _SLAB
                 new, keep = plan.z + i * group + place * _SLAB, plan.keep + 4 * i * P + at
-                _mixed(count, rows[i] + at, new, keep, rows[i] + at, h + 4 * i * H + at)
+                _mixed(count, rows[i] + at, new, keep, rows[i] + at, h[i] + at)
 
 
 @_compiled
@@ -469,7 +474,7 @@ def _rnn(plan, rows, h, n, p):
                 for place in range(4):
                     at = (4 * g + place) * _SLAB
                     count = _in_lanes(H, (4 * g + place) * _LANES)
-                    _copy(count, z + place * _SLAB, rows[i] + at, h + 4 * i * H + at)
+                    _copy(count, z + place * _SLAB, rows[i] + at, h[i] + at)
                 z += group
 
 
@@ -487,16 +492,19 @@ def _project_all(plans, x, to):
     none = np.empty(0, np.int64)
     for low in range(0, len(x), plan.ahead):
         n = min(plan.ahead, len(x) - low)
-        _project(plan, x, none, low, n, to + 4 * low * plan.width)
+        _project(plan, x, none, none, low, n, to + 4 * low * plan.width)
 
 
-@njit([types.void(_plans, _read, _ids, _states, _hidden, _table, _ids)], cache=True, nogil=True)
-def _run(plans, x, ids, a, h, waves, places):
+@njit(
+    [types.void(_plans, _read, _ids, _ids, _states, _hidden, _table, _ids)], cache=True, nogil=True
+)
+def _run(plans, x, ids, order, a, h, waves, places):
     """Steps waves.
 
     Args:
       plans: (1,) what is known of the cell.
       x, ids: (n, D) or (n,) inputs, those of the first wave first; the other one is empty.
+      order: (n,) where an input is instead, and where its hidden vector goes; or nothing.
       a: (R, S) states, advanced in place; the floats of a row are neighbours.
       h: (n, H) becomes the hidden vectors.
       waves: (W, 3) the first row, or -1 where ``places`` has the rows; how many; how many fresh.
@@ -504,7 +512,7 @@ def _run(plans, x, ids, a, h, waves, places):
     """
     plan = plans[0]
     P = plan.padded
-    rows = np.empty(plan.tile, np.int64)  # the addresses of the states that step
+    rows, outputs = np.empty(plan.tile, np.int64), np.empty(plan.tile, np.int64)  # addresses
     at = known = base = place = 0
     for w in range(len(waves)):
         first, m, fresh = waves[w, 0], waves[w, 1], waves[w, 2]
@@ -518,26 +526,26 @@ def _run(plans, x, ids, a, h, waves, places):
             if at >= known:
                 # Together with those of the waves that follow: W_x is read once for all.
                 base, known = at, at + min(plan.ahead, len(h) - at)
-                _project(plan, x, ids, base, known - base, plan.p)
+                _project(plan, x, ids, order, base, known - base, plan.p)
             n = min(n, known - at)
             p = plan.p + 4 * (at - base) * plan.width
             for i in range(n):
                 row = first + low + i if first >= 0 else places[place + i]
                 rows[i] = a.ctypes.data + row * a.strides[0]
+                outputs[i] = h.ctypes.data + 4 * plan.H * _place(order, at + i)
                 state, before = _floats(rows[i], plan.H), _floats(plan.h + 4 * i * P, plan.H)
                 for j in range(plan.H):
                     before[j] = state[j]
             if first < 0:
                 place += n
-            h_at = h.ctypes.data + 4 * at * plan.H
             if plan.kind == _LSTM:
-                _lstm(plan, rows, h_at, n, p)
+                _lstm(plan, rows, outputs, n, p)
             elif plan.kind == _GRU:
-                _gru(plan, rows, h_at, n, p)
+                _gru(plan, rows, outputs, n, p)
             elif plan.kind == _GRU_BEFORE:
-                _gru_before(plan, rows, h_at, n, p)
+                _gru_before(plan, rows, outputs, n, p)
             else:
-                _rnn(plan, rows, h_at, n, p)
+                _rnn(plan, rows, outputs, n, p)
             low += n
             at += n
 
@@ -630,11 +638,16 @@ class Compiled:
         """One step of n rows: h (n, H) and the new states (n, S)."""
         after = a.copy()
         h = np.empty((len(a), self.H), np.float32)
-        self._call(x, after, h, _wave(len(a)), _NO_IDS, table)
+        self._call(x, after, h, _wave(len(a)), _NO_IDS, table, _NO_IDS)
         return h, after
 
     def run_waves(
-        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], table: Floats | None = None
+        self,
+        x: NDArray[Any],
+        a: Floats,
+        waves: Sequence[Wave],
+        table: Floats | None = None,
+        order: Ints | None = None,
     ) -> Floats:
         """Steps through waves; see ``Kernel.run_waves``."""
         h = np.empty((len(x), self.H), np.float32)
@@ -650,7 +663,7 @@ class Compiled:
             listed.append((first, size, 0 if fresh is None else len(fresh)))
         schedule = np.array(listed, np.int64).reshape(-1, 3)
         at = np.concatenate(places, dtype=np.int64) if places else _NO_IDS
-        self._call(x, a, h, schedule, at, table)
+        self._call(x, a, h, schedule, at, table, _NO_IDS if order is None else order)
         return h
 
     def _call(
@@ -661,6 +674,7 @@ class Compiled:
         waves: Ints,
         places: Ints,
         table: Floats | None,
+        order: Ints,
     ) -> None:
         if a.strides[1] != a.itemsize and a.shape[1] > 1:
             raise ValueError("the floats of a state row are not neighbours")
@@ -672,9 +686,10 @@ class Compiled:
         if table is None:
             if x.dtype != np.float32 or not x.flags.c_contiguous:
                 x = np.ascontiguousarray(x, np.float32)
-            _run(plan, x, _NO_IDS, a, h, waves, places)
+            _run(plan, x, _NO_IDS, order, a, h, waves, places)
         else:
-            _run(plan, _NO_X, np.ascontiguousarray(x, np.int64), a, h, waves, places)
+            ids = np.ascontiguousarray(x, np.int64)
+            _run(plan, _NO_X, ids, order, a, h, waves, places)
 
 
 @functools.lru_cache(1024)

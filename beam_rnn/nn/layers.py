@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,10 +26,27 @@ class Layer(Protocol):
     def apply(self, x: NDArray[Any]) -> Floats: ...
 
 
+_FEW = 16  # classes up to which a loop over them is faster than NumPy's over rows
+_MANY = 1024  # values from which it is
+
+
 def _softmax(y: Floats) -> None:
-    y -= y.max(axis=-1, keepdims=True)
-    np.exp(y, y)
-    y /= y.sum(axis=-1, keepdims=True)
+    classes = y.shape[-1]
+    if classes > _FEW:
+        y -= y.max(axis=-1, keepdims=True)
+        np.exp(y, y)
+        y /= y.sum(axis=-1, keepdims=True)
+    elif y.size < _MANY:
+        y -= y.max(axis=-1, keepdims=True)
+        np.exp(y, y)
+        y /= y.cumsum(axis=-1)[..., -1:]  # sums up in the order of the loop below
+    else:
+        rows = y.reshape(-1, classes)
+        each = np.ascontiguousarray(rows.T)
+        each -= functools.reduce(np.maximum, each)
+        np.exp(each, each)
+        each /= functools.reduce(np.add, each)
+        rows[...] = each.T
 
 
 def _sigmoid(y: Floats) -> None:

@@ -15,7 +15,7 @@ from beam_rnn.nn.cells import RNN, Cell
 from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.inputs import Inputs, rectangular
 from beam_rnn.nn.layers import Embedding, Shape
-from beam_rnn.nn.parameters import Floats, Frozen, fingerprint
+from beam_rnn.nn.parameters import Floats, Frozen, Ints, fingerprint
 from beam_rnn.nn.sequences import CRF, Bidirectional, Spelling, Stage, Wave
 from beam_rnn.nn.step_model import unroll_together
 
@@ -197,18 +197,18 @@ class Network(Frozen):
             y, last = self.unroll(x[None], None if a is None else rectangular("a", a)[None])
             return y[0], last[0]
         B, T = x.shape[:2]
-        flat = self.inputs.check(
-            np.ascontiguousarray(x.swapaxes(0, 1)).reshape(T * B, *x.shape[2:])
-        )
+        flat = self.inputs.check(x.reshape(B * T, *x.shape[2:]))
         state = self.initial_state(B) if a is None else self._check_state(a, B).copy()
-        waves = [Wave(slice(0, B), B)] * T
+        order = np.arange(B * T).reshape(B, T).T.ravel()  # step after step
         if self.causal:
-            y = self.head(self.advance(flat, state, waves))
+            waves = [Wave(slice(0, B), B)] * T
+            y = self.head(self.advance(flat, state, waves, None if B == 1 else order))
         else:
             if a is not None:
                 raise ModelError("a network that reads whole sequences has no state to begin from")
-            y = self._over(flat, T, B)
-        return np.ascontiguousarray(y.reshape(T, B, self.output_size).swapaxes(0, 1)), state
+            y = np.empty((B * T, self.output_size), np.float32)
+            y[order] = self._over(flat[order], T, B)
+        return y.reshape(B, T, self.output_size), state
 
     def unroll_many(self, sequences: Sequence[ArrayLike]) -> list[tuple[Floats, Floats]]:
         """``unroll`` of sequences of different lengths, together and without padding.
@@ -268,13 +268,16 @@ class Network(Frozen):
                 front.append(layer)
         return stages, front
 
-    def advance(self, x: NDArray[Any], a: Floats, waves: Sequence[Wave]) -> NDArray[Any]:
+    def advance(
+        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], order: Ints | None = None
+    ) -> NDArray[Any]:
         """Steps the states ``a`` (R, S) in place through ``waves``, without the head.
 
         Args:
           x: (n, ...) checked inputs, those of the first wave first.
           a: (R, S) the states of all streams.
           waves: which rows of ``a`` step when.
+          order: (n,) where in x the inputs are, those of the first wave first, or None: so already.
 
         Returns:
           (n, H) what the head reads, in the order of ``x``.
@@ -283,7 +286,7 @@ class Network(Frozen):
         for stage in self._stages[0]:
             part = a[:, offset : offset + stage.cell.state_size]
             offset += stage.cell.state_size
-            x = stage.run(x, part, waves)
+            x = stage.run(x, part, waves, order)
         return x
 
     def head(self, h: NDArray[Any]) -> Floats:

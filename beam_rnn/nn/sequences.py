@@ -59,11 +59,19 @@ class Stage:
             parts.append(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def run(self, x: np.ndarray, a: Floats, waves: Sequence[Wave]) -> Floats:
+    def run(
+        self, x: np.ndarray, a: Floats, waves: Sequence[Wave], order: Ints | None = None
+    ) -> Floats:
         """Steps through waves, ``a`` (R, S) in place; returns what comes out, in the order of x."""
-        if isinstance(self.cell, Context):
-            return self.cell.run(self.feed(x), a, waves)
-        return self.cell.kernel.run_waves(self.feed(x), a, waves, self.table)
+        fed = self.feed(x)
+        if not isinstance(self.cell, Context):
+            return self.cell.kernel.run_waves(fed, a, waves, self.table, order)
+        if order is None:
+            return self.cell.run(fed, a, waves)
+        stepped = self.cell.run(fed[order], a, waves)
+        result = np.empty_like(stepped)
+        result[order] = stepped
+        return result
 
     def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
         """One step of n rows: h (n, H) and the new states (n, S)."""

@@ -71,7 +71,12 @@ class Steps(Protocol):
     ) -> tuple[Floats, Floats]: ...
 
     def run_waves(
-        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], table: Floats | None = None
+        self,
+        x: NDArray[Any],
+        a: Floats,
+        waves: Sequence[Wave],
+        table: Floats | None = None,
+        order: Ints | None = None,
     ) -> Floats: ...
 
 
@@ -205,7 +210,12 @@ class Kernel:
             self.rows(len(a[part])).advance(x[part], a[part], table, after[part])
 
     def run_waves(
-        self, x: NDArray[Any], a: Floats, waves: Sequence[Wave], table: Floats | None = None
+        self,
+        x: NDArray[Any],
+        a: Floats,
+        waves: Sequence[Wave],
+        table: Floats | None = None,
+        order: Ints | None = None,
     ) -> Floats:
         """Steps through waves.
 
@@ -214,10 +224,15 @@ class Kernel:
           a: (R, S) states of all streams, advanced in place.
           waves: what steps when; their sizes add up to n.
           table: as for ``project``.
+          order: (n,) where in x the inputs are, those of the first wave first, or None: so already.
 
         Returns:
           (n, H) hidden vectors in the order of ``x``.
         """
+        if order is not None:
+            h = np.empty((len(x), self.H), np.float32)
+            h[order] = self.run_waves(x[order], a, waves, table)
+            return h
         block = _BLOCK // (self.gates * self.padded)
         many = min(MANY, self.tile)
         h = np.empty((len(x) + 1, self.padded), np.float32)

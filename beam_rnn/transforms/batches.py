@@ -217,18 +217,30 @@ class PackBatches(beam.DoFn):
         raise IndexError(place)
 
     def _by_shard(self, stream: pa.Array, columns: Packed) -> Iterator[tuple[int, Packed]]:
+        if not len(stream):
+            return
         encoded = stream.dictionary_encode()
         places = encoded.indices.to_numpy()
         located = [self._locate(name) for name in encoded.dictionary.to_pylist()]
-        shard = np.array([number for _, number in located], np.uint32)[places]
+        home = np.array([number for _, number in located], np.uint32)
+        shard = home[places]
         order = shard.argsort(kind="stable")
-        counts = np.bincount(shard, minlength=1)
-        start = 0
-        for number in np.flatnonzero(counts).tolist():
-            rows = order[start : start + int(counts[number])]
-            start += len(rows)
-            packed = columns[rows]
-            mine, packed.stream = np.unique(places[rows], return_inverse=True)
+        columns, shard = columns[order], shard[order]
+        # Streams, those of a shard together, and the place of each among them.
+        streams = home.argsort(kind="stable")
+        numbers, first, count = np.unique(home[streams], return_index=True, return_counts=True)
+        within = np.empty(len(home), np.int64)
+        within[streams] = np.arange(len(home)) - np.repeat(first, count)
+        columns.stream = within[places[order]]
+        starts = shard.searchsorted(numbers)
+        for number, mine, low, high in zip(
+            numbers.tolist(),
+            np.split(streams, first[1:]),
+            starts.tolist(),
+            [*starts[1:].tolist(), len(shard)],
+            strict=True,
+        ):
+            packed = columns[low:high]
             packed.streams = [located[i][0] for i in mine.tolist()]
             yield number, packed
 

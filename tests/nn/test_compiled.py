@@ -68,8 +68,14 @@ def test_long_runs_and_large_waves(kind: str) -> None:
     waves = [Wave(rng.permutation(200)[:m], m) for m in sizes] + [Wave(slice(0, 1), 1)] * 150
     x, a = normal(1, sum(wave.size for wave in waves), 7), normal(2, 200, kernel.states * 20)
     one, other = a.copy(), a.copy()
-    assert_same_bits(twin.run_waves(x, one, waves), kernel.run_waves(x, other, waves))
+    h = kernel.run_waves(x, other, waves)
+    assert_same_bits(twin.run_waves(x, one, waves), h)
     assert_same_bits(one, other)
+    order = rng.permutation(len(x))
+    mixed, h_mixed = np.empty_like(x), np.empty_like(h)
+    mixed[order], h_mixed[order] = x, h
+    for steps in (twin, kernel):
+        assert_same_bits(steps.run_waves(mixed, a.copy(), waves, order=order), h_mixed)
 
 
 def test_ids_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
