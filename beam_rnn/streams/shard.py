@@ -138,7 +138,7 @@ class Shard:
       id: the shard's number.
       window: what the caller keeps of its window.
       rows: the row of each stream.
-      etag: what the caller knows the state by when it keeps the rows, or b"".
+      tags: what the caller knows the state by when it keeps the rows, or nothing.
       size: bytes of the log, as the caller counts them.
       changed: rows that the present bundle may have changed.
       held: events behind a gap, which wait for their turn, or None.
@@ -151,7 +151,7 @@ class Shard:
         self.id = id
         self.window = window
         self.rows: dict[bytes, int] = {}
-        self.etag = b""
+        self.tags: frozenset[bytes] = frozenset()
         self.size = 0
         self.changed: list[Ints] = []
         self.held: Packed | None = None

@@ -18,7 +18,7 @@ from apache_beam.transforms.userstate import (
 from beam_rnn.streams.pack import merge
 from beam_rnn.streams.shard import Shard
 from beam_rnn.transforms.metrics import METRICS
-from beam_rnn.transforms.shards import ETAG, LOG, Cells, is_over, set_timer, window_of
+from beam_rnn.transforms.shards import LOG, TAGS, Cells, is_over, set_timer, window_of
 from beam_rnn.transforms.step import StepEvents
 
 BUFFER = BagStateSpec("buffer", coders.BytesCoder())
@@ -64,13 +64,13 @@ class StepInTime(StepEvents):
         window: Any = beam.DoFn.WindowParam,
         fired: Any = beam.DoFn.TimestampParam,
         log: Any = beam.DoFn.StateParam(LOG),
-        etag: Any = beam.DoFn.StateParam(ETAG),
+        tags: Any = beam.DoFn.StateParam(TAGS),
         buffer: Any = beam.DoFn.StateParam(BUFFER),
         due: Any = beam.DoFn.StateParam(DUE),
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterator[Any]:
         self.added.pop((number, window), None)
-        shard = self.shards.open(number, window, Cells(log, etag, timer))
+        shard = self.shards.open(number, window, Cells(log, tags, timer))
         over = is_over(shard, fired)
         passed = fired.micros - (self.stepping.lateness or 0)
         updates, packs = self._sorted(buffer.read())

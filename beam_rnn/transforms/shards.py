@@ -5,9 +5,10 @@ A state cell that ``process`` was given stays valid until the bundle commits, af
 conformance suite checks it on every runner.
 
 The state of a shard is a log of blocks in a bag. Reading a large log for a few touched streams
-would cost more than to step them, so its rows are kept, and known by a tag: 8 random bytes,
-written with each commit. Equal tags, equal state; any doubt, and the log is read. Whether a shard
-has a tag is written in its blocks, so that a small shard costs one cell only.
+would cost more than to step them, so its rows are kept, and known by tags: 8 random bytes, added
+with each commit to those since the log was written anew. Equal tags, equal state; any doubt, and
+the log is read. Whether a shard has tags is written in its blocks, so that a small shard costs one
+cell only. They are a bag, since to add costs less than to replace, which clears first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from apache_beam import coders
 from apache_beam.runners.worker.bundle_processor import OutputTimer
-from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, Timer
+from apache_beam.transforms.userstate import BagStateSpec, Timer
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_rnn.streams.shard import Shard
@@ -27,7 +28,7 @@ from beam_rnn.streams.updates import Updating
 from beam_rnn.transforms.metrics import METRICS
 
 LOG = BagStateSpec("log", coders.BytesCoder())
-ETAG = ReadModifyWriteStateSpec("etag", coders.BytesCoder())
+TAGS = BagStateSpec("etag", coders.BytesCoder())
 _TAGGED_FROM = 256 << 10  # bytes of a log that cost more to read than a tag
 _UNTAGGED_BELOW = 64 << 10
 _KEPT = 1 << 30  # bytes of rows that a worker's Step keeps
@@ -37,7 +38,7 @@ class Cells(NamedTuple):
     """What the runner gives for a shard and window."""
 
     log: Any
-    etag: Any
+    tags: Any
     timer: Any = None
 
 
@@ -144,7 +145,7 @@ class OpenShards:
         if opened is None:
             shard = self._kept.pop(key, None)
             tagged, restored = shard is not None, False
-            if shard is not None and shard.etag != cells.etag.read():
+            if shard is not None and shard.tags != frozenset(cells.tags.read()):
                 self._stepper.leave(shard)
                 shard = None
             if shard is None:
@@ -193,11 +194,15 @@ class OpenShards:
             cells.log.add(block)
             shard.size += len(block)
         if (tagged or was_tagged) and not shard.live:
-            cells.etag.clear()
+            cells.tags.clear()
         elif (tagged or was_tagged) and blocks:
-            shard.etag = os.urandom(8)
-            cells.etag.write(shard.etag)
-        if tagged and shard.live and shard.etag:
+            if clear or not shard.tags:  # none are of this log, or it is not known which
+                cells.tags.clear()
+                shard.tags = frozenset()
+            tag = os.urandom(8)
+            cells.tags.add(tag)
+            shard.tags |= {tag}
+        if tagged and shard.live and shard.tags:
             self._kept[key] = shard
         METRICS.live_streams.update(shard.live)
         METRICS.state_bytes.update(shard.size)

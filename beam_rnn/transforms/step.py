@@ -29,7 +29,7 @@ from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.model import Model, Update
 from beam_rnn.transforms.moving import STATE, read_state
 from beam_rnn.transforms.pack import FAILED
-from beam_rnn.transforms.shards import ETAG, LOG, Cells, OpenShards, is_over, set_timer, window_of
+from beam_rnn.transforms.shards import LOG, TAGS, Cells, OpenShards, is_over, set_timer, window_of
 
 _EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
@@ -269,9 +269,9 @@ class StepEvents(Steps):
         element: tuple[int, bytes],
         window: Any = beam.DoFn.WindowParam,
         log: Any = beam.DoFn.StateParam(LOG),
-        etag: Any = beam.DoFn.StateParam(ETAG),
+        tags: Any = beam.DoFn.StateParam(TAGS),
     ) -> Iterable[Any]:
-        return self._receive(element, window, Cells(log, etag))
+        return self._receive(element, window, Cells(log, tags))
 
     def _receive(self, element: tuple[int, bytes], window: Any, cells: Cells) -> Iterable[Any]:
         number, data = element
@@ -307,10 +307,10 @@ class StepEventsUntilTheyEnd(StepEvents):
         element: tuple[int, bytes],
         window: Any = beam.DoFn.WindowParam,
         log: Any = beam.DoFn.StateParam(LOG),
-        etag: Any = beam.DoFn.StateParam(ETAG),
+        tags: Any = beam.DoFn.StateParam(TAGS),
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterable[Any]:
-        return self._receive(element, window, Cells(log, etag, timer))
+        return self._receive(element, window, Cells(log, tags, timer))
 
     @on_timer(TIMER)
     def expire(
@@ -319,10 +319,10 @@ class StepEventsUntilTheyEnd(StepEvents):
         window: Any = beam.DoFn.WindowParam,
         fired: Any = beam.DoFn.TimestampParam,
         log: Any = beam.DoFn.StateParam(LOG),
-        etag: Any = beam.DoFn.StateParam(ETAG),
+        tags: Any = beam.DoFn.StateParam(TAGS),
         timer: Any = beam.DoFn.TimerParam(TIMER),
     ) -> Iterator[Any]:
-        shard = self.shards.open(number, window, Cells(log, etag, timer))
+        shard = self.shards.open(number, window, Cells(log, tags, timer))
         yield from self._settled()
         over = is_over(shard, fired)
         yield from self._closed(shard, None if over else fired.micros)
