@@ -8,6 +8,7 @@ import pytest
 
 import beam_rnn as rnn
 from beam_rnn.streams.pack import shard_of
+from beam_rnn.transforms import shards as open_shards
 from tests.runners.harness import Runner
 from tests.runners.histories import D, by_step, cut, expected, interleaved, network, streams
 from tests.runners.sources import Event, replay
@@ -40,6 +41,18 @@ def test_any_number_of_shards_gives_the_same_bits(runner: Runner, shards: int, n
     if shards > 1000:
         assert len({shard_of(key.encode(), shards) for key, _, _ in events}) == number
     collected = tagged(runner, net, cut(events, seed=7), shards, max_bundle_size=200)
+    assert by_step(collected) == expected(net, events)
+
+
+def test_rows_that_are_kept_from_bundle_to_bundle(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of shards with large logs are: workers are threads of this process here."""
+    monkeypatch.setattr(open_shards, "_TAGGED_FROM", 1)
+    monkeypatch.setattr(open_shards, "_UNTAGGED_BELOW", 0)
+    net = network()
+    events = interleaved(streams(60, 30, seed=8), seed=8)
+    collected = tagged(runner, net, cut(events, seed=8), 3, max_bundle_size=100)
     assert by_step(collected) == expected(net, events)
 
 
