@@ -24,7 +24,7 @@ _EACH = (
     "a bundle",
     "each event",
     "each stream in it",
-    "each shard in it",
+    "each shard whose log is read",
     "each shard whose rows are kept",
     "each block of a log",
     "each row of a log",
