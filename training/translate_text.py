@@ -6,7 +6,6 @@ The data are fetched with apt-get (see ``training/verses.py``).
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -16,8 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file
@@ -37,27 +34,16 @@ from training.recurrent import (
     to_gru,
 )
 
-PIECES = 3000
-WIDTH, HIDDEN = 256, 320
+PIECES = 2800
+WIDTH, HIDDEN = 256, 256
 START, STOP = 0, 1
+SCHEDULE = loop.Schedule(epochs=10, rate=2e-3, warmup=400)
+LONGEST = 84  # pieces of a verse, on either side
+UPDATE = 1280  # pieces of an update, on each side
+DROP = 0.15  # of the units
 SMOOTHING = 0.1
 GUIDE = 0.2
 """What it counts that attention is where Strong's numbers say."""
-
-
-class Stage(NamedTuple):
-    """A part of the training; each goes on from the weights of the one before."""
-
-    schedule: loop.Schedule
-    longest: int  # pieces of a verse, on either side
-    pieces: int  # of an update, on each side
-    drop: float  # of the units
-
-
-STAGES = (
-    Stage(loop.Schedule(epochs=8, rate=2e-3, warmup=400), longest=60, pieces=2560, drop=0.1),
-    Stage(loop.Schedule(epochs=4, rate=1e-3, warmup=100), longest=84, pieces=1280, drop=0.2),
-)
 
 
 class Batch(NamedTuple):
@@ -114,26 +100,18 @@ def batches(
     parts = []
     for steps in np.unique(size).tolist():
         mine = draw.permutation(np.flatnonzero(size == steps))
-        many = pieces // steps // jax.device_count() * jax.device_count()
+        many = pieces // steps
         # The last batch is filled up with verses of the others, so that shapes are few.
         mine = np.concatenate([mine, np.resize(mine, -len(mine) % many)])
         parts += [(steps, part) for part in mine.reshape(-1, many)]
     for place in draw.permutation(len(parts)).tolist():
         steps, part = parts[place]
-        yield _spread(_batch([pairs[i] for i in part.tolist()], steps))
+        yield _batch([pairs[i] for i in part.tolist()], steps)
 
 
-def _spread(batch: Batch) -> Batch:
-    """The same, each device with a share of the verses."""
-    devices = jax.sharding.Mesh(np.array(jax.devices()), ("verses",))
-    shares = [P("verses") if x.ndim == 1 else P(None, "verses") for x in batch]
-    placed = [NamedSharding(devices, share) for share in shares]
-    return Batch(*map(jax.device_put, batch, placed))
-
-
-def short(pairs: Sequence[tuple[Coded, Coded]], longest: int) -> list[tuple[Coded, Coded]]:
-    """The verses of at most so many pieces on either side."""
-    return [pair for pair in pairs if max(len(ids) for ids, _ in pair) <= longest]
+def short(pairs: Sequence[tuple[Coded, Coded]]) -> list[tuple[Coded, Coded]]:
+    """The verses of at most LONGEST pieces on either side."""
+    return [pair for pair in pairs if max(len(ids) for ids, _ in pair) <= LONGEST]
 
 
 def _batch(pairs: Sequence[tuple[Coded, Coded]], steps: int) -> Batch:
@@ -148,34 +126,38 @@ def _batch(pairs: Sequence[tuple[Coded, Coded]], steps: int) -> Batch:
     return Batch(ids[0], numbers[0], lengths, ids[1], numbers[1])
 
 
-def forward(
-    params: Params, batch: Batch, key: jax.Array | None, rate: float = 0.0
-) -> tuple[jax.Array, jax.Array]:
-    """Logits (T, B, V) of the target, and the weights (T, B, S) of what was read for each."""
-    keys = [None] * 4 if key is None else list(jax.random.split(key, 4))
+def forward(params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Logits (T, B, V) of the target, and the weights (2, T, B, S) of what was read for each."""
+    keys = [None] * 5 if key is None else list(jax.random.split(key, 5))
 
     def drop(x: jax.Array, place: int) -> jax.Array:
-        return dropped(x, rate, keys[place], steps=True)
+        return dropped(x, DROP, keys[place], steps=True)
 
     S, B = batch.source.shape
     there = jnp.arange(S)[:, None] < batch.lengths
     x = drop(params["source"][batch.source], 0)
     memory, last = gru(params["encoder"], x, jnp.zeros((B, HIDDEN)), there)
     before = jnp.concatenate([jnp.full((1, B), START), batch.target[:-1]])
-    h, _ = gru(params["decoder"], drop(params["target"][before], 1), last)
+    start = jnp.split(dense(params["bridge"], last), 2, axis=-1)
     memory = drop(memory, 2)
-    scores = jnp.einsum("tbc,sbc->bts", dense(params["ask"], h), memory)
-    weights = jax.nn.softmax(jnp.where(there.T[:, None], scores, -1e9))
-    read = jnp.einsum("bts,sbc->tbc", weights, memory)
-    mixed = drop(jnp.tanh(dense(params["mix"], jnp.concatenate([read, h], 2))), 3)
-    return mixed @ params["target"].T + params["b"], weights.transpose(1, 0, 2)
+
+    def read(ask: Params, h: jax.Array) -> tuple[jax.Array, jax.Array]:
+        scores = jnp.einsum("tbc,sbc->bts", dense(ask, h), memory)
+        weights = jax.nn.softmax(jnp.where(there.T[:, None], scores, -1e9))
+        return jnp.concatenate([jnp.einsum("bts,sbc->tbc", weights, memory), h], 2), weights
+
+    h, _ = gru(params["first"], drop(params["target"][before], 1), start[0])
+    both, at_first = read(params["ask"], h)
+    h, _ = gru(params["second"], drop(both, 4), start[1])
+    both, again = read(params["ask_again"], h)
+    mixed = drop(jnp.tanh(dense(params["mix"], both)), 3)
+    weights = jnp.stack([at_first, again]).transpose(0, 2, 1, 3)
+    return mixed @ params["target"].T + params["b"], weights
 
 
-def losses(
-    params: Params, batch: Batch, key: jax.Array | None, smoothing: float, rate: float = 0.0
-) -> Any:
+def losses(params: Params, batch: Batch, key: jax.Array | None, smoothing: float) -> Any:
     """Of a piece of the target: its cross entropy, and that of what was read."""
-    logits, weights = forward(params, batch, key, rate)
+    logits, weights = forward(params, batch, key)
     behind = jnp.cumsum(batch.target == STOP, axis=0) - (batch.target == STOP)
     counts = (behind == 0).astype(jnp.float32)
     log_p = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
@@ -185,13 +167,13 @@ def losses(
     same = asked[:, :, None, :, None] == has.transpose(1, 0, 2)[None, :, :, None, :]
     same = (same & (asked[:, :, None, :, None] > 0)).any((-1, -2))  # (T, B, S)
     known = same.any(-1) & (counts > 0)
-    there = jnp.log((weights * same).sum(-1) + 1e-6)
+    there = jnp.log((weights * same).sum(-1) + 1e-6).mean(0)
     return (entropy * counts).sum() / counts.sum(), -(there * known).sum() / known.sum().clip(1)
 
 
-def loss(params: Params, batch: Batch, key: jax.Array, rate: float) -> jax.Array:
-    """What training makes small; ``rate``: of the units that are left out."""
-    entropy, guide = losses(params, batch, key, SMOOTHING, rate)
+def loss(params: Params, batch: Batch, key: jax.Array) -> jax.Array:
+    """What training makes small."""
+    entropy, guide = losses(params, batch, key, SMOOTHING)
     return entropy + GUIDE * guide
 
 
@@ -201,7 +183,10 @@ def initial(draw: np.random.Generator, sources: int, targets: int) -> Params:
         "source": init_table(draw, sources, WIDTH),
         "target": init_table(draw, targets, WIDTH),  # read, and written with
         "encoder": init_gru(draw, HIDDEN, WIDTH),
-        "decoder": init_gru(draw, HIDDEN, WIDTH),
+        "bridge": init_dense(draw, 2 * HIDDEN, HIDDEN),
+        "first": init_gru(draw, HIDDEN, WIDTH),
+        "second": init_gru(draw, HIDDEN, 2 * HIDDEN),
+        "ask_again": init_dense(draw, HIDDEN, HIDDEN),
         "ask": init_dense(draw, HIDDEN, HIDDEN),
         "mix": init_dense(draw, WIDTH, 2 * HIDDEN),
         "b": np.zeros(targets, np.float32),
@@ -213,7 +198,10 @@ def model(
 ) -> rnn.EncoderDecoder:
     """The trained weights as a translator of beam_rnn."""
     table = np.asarray(params["target"])
-    ask = params["ask"]
+
+    def asks(layer: Params) -> rnn.Multiplicative:
+        return rnn.Multiplicative(np.asarray(layer["W"]), np.asarray(layer["b"]))
+
     return rnn.EncoderDecoder(
         rnn.Network(
             [rnn.Embedding(np.asarray(params["source"])), to_gru(params["encoder"])],
@@ -222,8 +210,10 @@ def model(
         rnn.Network(
             [
                 rnn.Embedding(table),
-                to_gru(params["decoder"]),
-                rnn.Multiplicative(np.asarray(ask["W"]), np.asarray(ask["b"])),
+                to_gru(params["first"]),
+                asks(params["ask"]),
+                to_gru(params["second"]),
+                asks(params["ask_again"]),
                 to_dense(params["mix"], "tanh"),
                 rnn.Dense(table, np.asarray(params["b"])),
             ],
@@ -232,6 +222,7 @@ def model(
         start=START,
         stop=STOP,
         limit=120,
+        bridge=[to_dense(params["bridge"])],
         source_end=STOP,
         card=card,
     )
@@ -243,7 +234,6 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="where the model goes (safetensors)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
     splits = verses.read()
     english = vocabulary((v.english.text for v in splits.train), PIECES)
     spanish = vocabulary((v.spanish.text for v in splits.train), PIECES)
@@ -253,7 +243,7 @@ def main() -> None:
         [(code(readers[0], v.english, known), code(readers[1], v.spanish, known)) for v in part]
         for part in (splits.train, splits.valid)
     ]
-    few = list(batches(short(coded[1], STAGES[-1].longest), 2560, np.random.default_rng(0)))
+    few = list(batches(short(coded[1]), 2560, np.random.default_rng(0)))
     judge = jax.jit(lambda params, batch: losses(params, batch, None, 0.0))
     card = {
         "data": "King James Version and Reina-Valera 1909, public domain (Debian sword-text-kjv, "
@@ -269,17 +259,11 @@ def main() -> None:
     def save(mean: Params, figures: dict[str, float]) -> None:
         rnn.save(model(mean, english, spanish, card | figures), options.output, half=True)
 
-    draw = np.random.default_rng(options.seed)
-    params = initial(draw, len(english), len(spanish))
-    for place, stage in enumerate(STAGES):
-        train = short(coded[0], stage.longest)
-        given = partial(batches, train, stage.pieces)
-        updates = sum(1 for _ in given(np.random.default_rng(0)))
-        print(f"{len(train):,} verses, {updates} updates an epoch", flush=True)
-        params = loop.fit(
-            params, partial(loss, rate=stage.drop), given, updates, stage.schedule,
-            options.seed + place, tell,
-        )  # fmt: skip
+    params = initial(np.random.default_rng(options.seed), len(english), len(spanish))
+    given = partial(batches, short(coded[0]), UPDATE)
+    updates = sum(1 for _ in given(np.random.default_rng(0)))
+    print(f"{updates} updates an epoch", flush=True)
+    params = loop.fit(params, loss, given, updates, SCHEDULE, options.seed, tell)
     save(params, evaluate_translation.figures_of(rnn.load(options.output), splits))
 
 
