@@ -11,6 +11,8 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam import coders
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, WindowFn
 from apache_beam.utils.windowed_value import WindowedValue, create
 from numpy.typing import NDArray
 
@@ -68,8 +70,40 @@ class _Lists:
         self.numbers: list[int] = []
 
 
+def overlap(windows: WindowFn) -> bool:
+    """Whether an event may have several windows, as far as is known."""
+    return not isinstance(windows, GlobalWindows | FixedWindows)
+
+
+class EachWindow(beam.ParDo):
+    """Elements of several windows once for each, as ``PackEvents`` takes them.
+
+    ``WindowInto`` would put each of those into all windows of its time again.
+
+    Args:
+      windowing: that of the result, with the windows that the elements have.
+    """
+
+    def __init__(self, windowing: Windowing) -> None:
+        super().__init__(_Same())
+        self.windowing = windowing
+
+    def get_windowing(self, inputs: Any) -> Windowing:
+        return self.windowing
+
+
+class _Same(beam.DoFn):
+    """Since it asks for the window, Beam calls it once for each."""
+
+    def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterable[Any]:
+        yield element
+
+
 class PackEvents(beam.DoFn):
     """(key, value) -> (shard, packed columns); bad events to the output "failed".
+
+    An event has one window: Beam would give what ``process`` sends on, be it of another window,
+    once for each window of the event that it was called with.
 
     Args:
       inputs: what the network takes.
@@ -132,30 +166,30 @@ class PackEvents(beam.DoFn):
             resets = self.reset is not None and bool(self.reset(value))
             number = None if self.numbers is None else self._number(self.numbers, value)
         except Exception as error:  # whatever x, end or the key's coder raises
-            METRICS.failed.inc(len(given.windows))
+            METRICS.failed.inc()
             return [beam.pvalue.TaggedOutput(FAILED, self._bad(key, why(error), value))]
-        for window in given.windows:
-            if window is not self.window:
-                self.window, self.lists = window, self.held.setdefault(window, {})
-            lists = self.lists.get(shard)
-            if lists is None:
-                lists = self.lists[shard] = _Lists()
-            place = lists.places.get(encoded)
-            if place is None:
-                place = lists.places[encoded] = len(lists.keys)
-                lists.keys.append(encoded)
-            if ends:
-                lists.ends.append(len(lists.stream))
-            if resets:
-                lists.resets.append(len(lists.stream))
-            if number is not None:
-                lists.numbers.append(number)
-            lists.stream.append(place)
-            lists.times.append(given.timestamp_micros)
-            lists.values.append(value)
-            if self.x is not None:
-                lists.xs.append(x)
-            self.count += 1
+        (window,) = given.windows
+        if window is not self.window:
+            self.window, self.lists = window, self.held.setdefault(window, {})
+        lists = self.lists.get(shard)
+        if lists is None:
+            lists = self.lists[shard] = _Lists()
+        place = lists.places.get(encoded)
+        if place is None:
+            place = lists.places[encoded] = len(lists.keys)
+            lists.keys.append(encoded)
+        if ends:
+            lists.ends.append(len(lists.stream))
+        if resets:
+            lists.resets.append(len(lists.stream))
+        if number is not None:
+            lists.numbers.append(number)
+        lists.stream.append(place)
+        lists.times.append(given.timestamp_micros)
+        lists.values.append(value)
+        if self.x is not None:
+            lists.xs.append(x)
+        self.count += 1
         if self.raw and isinstance(value, str | bytes):
             self.bytes += len(value)
         if self.count >= self.packs.limit or self.bytes >= _BYTES:

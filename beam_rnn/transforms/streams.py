@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam import coders
+from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
@@ -33,7 +34,7 @@ from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
 from beam_rnn.transforms.model import Model, ModelUpdates
 from beam_rnn.transforms.moving import STATE, every_shard
-from beam_rnn.transforms.pack import FAILED, PackEvents
+from beam_rnn.transforms.pack import FAILED, EachWindow, PackEvents, overlap
 from beam_rnn.transforms.runner import check_options, closes_windows
 from beam_rnn.transforms.step import (
     LATE,
@@ -177,12 +178,20 @@ class OverStreams(beam.PTransform):
             export=self.export,
             restore=None if self.restore is None else os.fspath(self.restore),
         )
-        if sorts:
+        windowing = events.windowing
+        if sorts:  # one pane
+            windowing = Windowing(
+                windowing.windowfn,
+                AfterWatermark(),
+                AccumulationMode.DISCARDING,
+                allowed_lateness=windowing.allowed_lateness,
+            )
+        if overlap(windowing.windowfn):
+            each = EachWindow(windowing).with_output_types(events.element_type)
+            events |= "EachWindow" >> each
+        elif sorts:
             events |= "OnePane" >> beam.WindowInto(
-                events.windowing.windowfn,
-                trigger=AfterWatermark(),
-                accumulation_mode=AccumulationMode.DISCARDING,
-                allowed_lateness=events.windowing.allowed_lateness,
+                windowing, allowed_lateness=windowing.allowed_lateness
             )
         packed = events | "Pack" >> beam.ParDo(self._pack(stepping)).with_outputs(
             FAILED, main="packed"
@@ -377,6 +386,9 @@ class Pack(beam.PTransform):
             raise OptionError(f"the streams' keys are of type {key_type}, expected str")
         coder = coders.registry.get_coder(value_type)
         pack = ToBatches(self._inputs, 1, coders.StrUtf8Coder(), coder, self.x, self.end, False)
+        if overlap(events.windowing.windowfn):
+            each = EachWindow(events.windowing).with_output_types(events.element_type)
+            events |= "EachWindow" >> each
         packed = events | "Pack" >> beam.ParDo(pack).with_outputs(FAILED, main="batches")
         batches = _typed(packed.batches, pa.RecordBatch)
         batches.failed = _typed(packed[FAILED], BadEvent)

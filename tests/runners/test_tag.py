@@ -79,29 +79,34 @@ def test_bad_events_leave_and_the_others_go_on(runner: Runner) -> None:
     }
 
 
-def test_each_window_has_states_of_its_own(runner: Runner) -> None:
+@pytest.mark.parametrize("period", [40, 20], ids=["fixed", "overlapping"])
+def test_each_window_has_states_of_its_own(runner: Runner, period: int) -> None:
     net = network()
     assert net.labels is not None
     events = interleaved(streams(20, 15, seed=6), seed=6)
+    overlapping = beam.window.SlidingWindows(40, period)
+    windows_of = beam.window.FixedWindows(40) if period == 40 else overlapping
     collected = runner.collect_windowed(
         lambda p: (
             p
             | replay(cut(events, 6), bounded=not runner.unbounded)
             | beam.Map(lambda event: event).with_output_types(tuple[str, np.ndarray])
-            | beam.WindowInto(beam.window.FixedWindows(40))
+            | beam.WindowInto(windows_of)
             | rnn.Tag(net, shards=4)
         ),
         streaming=runner.unbounded,
     )
     windows: dict[Any, list[Event]] = defaultdict(list)
     for event in events:
-        windows[event[2] // 40].append(event)
+        last = event[2] // period * period
+        for start in np.arange(last, last - 40, -period).tolist():
+            windows[start].append(event)
     found: dict[Any, list[Any]] = defaultdict(list)
     for row in collected:
         assert row[2].start <= row[1] < row[2].end
-        found[float(row[2].start) // 40].append(row)
-    assert {number: by_step(rows) for number, rows in found.items()} == {
-        number: expected(net, mine) for number, mine in windows.items()
+        found[float(row[2].start)].append(row)
+    assert {start: by_step(rows) for start, rows in found.items()} == {
+        start: expected(net, mine) for start, mine in windows.items()
     }
 
 

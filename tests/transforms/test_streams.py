@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import SlidingWindows, TimestampedValue
 
 import beam_rnn as rnn
 from beam_rnn.features import Frames
@@ -264,6 +265,34 @@ def test_a_bundle_of_any_size_flushes_itself(size: int, monkeypatch: pytest.Monk
     wanted = [(k, rnn.Tagged(*a)) for k, sequence in words.items() for a in answers(NET, sequence)]
     with pipeline() as p:
         assert_that(p | beam.Create(events) | rnn.Tag(NET, order=rnn.arrival), equal_to(wanted))
+
+
+@pytest.mark.parametrize("size", [3, 32 << 20])
+def test_windows_that_overlap_have_sequences_of_their_own(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event of two windows is stepped in both, one that fails is told in both."""
+    monkeypatch.setattr("beam_rnn.transforms.pack._BYTES", size)
+    texts = ["3", "1", "4", "1", "5", "x", "9", "2", "6"]
+    events = [TimestampedValue(("a", text), time) for time, text in enumerate(texts)]
+    wanted, failed = [], []
+    for start in range(-2, len(texts), 2):
+        inside = texts[max(start, 0) : start + 4]
+        good = [int(text) for text in inside if text != "x"]
+        wanted += [(start, rnn.Tagged(*a)._replace(input=str(a[0]))) for a in answers(NET, good)]
+        failed += [start] * inside.count("x")
+    with pipeline() as p:
+        told = p | beam.Create(events).with_output_types(tuple[str, str])
+        told |= beam.WindowInto(SlidingWindows(4, 2))
+        tagged = told | rnn.Tag(NET, x=int)
+        assert_that(tagged | "to rows" >> beam.Map(_started), equal_to(wanted), label="answers")
+        bad = tagged.failed | "bad" >> beam.Map(_started) | beam.Keys()
+        assert_that(bad, equal_to(failed), label="bad")
+
+
+def _started(answer: Any, window: Any = beam.DoFn.WindowParam) -> tuple[int, Any]:
+    """When the window of an answer started, and what was answered."""
+    return int(window.start), answer[1]
 
 
 def growing(x: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
