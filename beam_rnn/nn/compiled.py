@@ -346,15 +346,16 @@ def _in_lanes(H, unit):
 
 
 @_compiled
-def _gates(plan, x, W, g, n, p, z):
-    """z (n, 64): the product of x (n, padded) and a group of four, with the input halves."""
-    P, group = plan.padded, 4 * _SLAB
-    _of_4(x, 4 * P, n, P, plan.cut, W + g * group * P, z, group)
-    for i in range(n):
-        p_i = p + 4 * i * plan.width + g * group
-        for at in range(0, group, _SLAB):
-            _sum(_LANES, z + at, p_i + at, z + at)
-        z += group
+def _gates(plan, x, W, first, last, n, p):
+    """The products z (n, 64) of x (n, padded) and groups of four, with the input halves."""
+    P, group, z = plan.padded, 4 * _SLAB, plan.z
+    for g in range(first, last):
+        _of_4(x, 4 * P, n, P, plan.cut, W + g * group * P, z, group)
+        for i in range(n):
+            p_i = p + 4 * i * plan.width + g * group
+            for at in range(0, group, _SLAB):
+                _sum(_LANES, z + at, p_i + at, z + at)
+            z += group
 
 
 @_compiled
@@ -365,10 +366,7 @@ def _lstm(plan, rows, h, n, p):
     for first in range(0, plan.groups, some):
         last = min(first + some, plan.groups)
         m = (last - first) * n
-        z = plan.z
-        for g in range(first, last):
-            _gates(plan, plan.h, plan.W_h, g, n, p, z)
-            z += n * group
+        _gates(plan, plan.h, plan.W_h, first, last, n, p)
         _tanh(plan.tanh, plan.z, 4 * _LANES * m)
         z, t = plan.z, plan.t
         for g in range(first, last):
@@ -432,7 +430,7 @@ def _gru_before(plan, rows, h, n, p):
     """As ``_gru``, the reset before the product of n: groups of two units' r, z; then n of four."""
     H, P, group = plan.H, plan.padded, 4 * _SLAB
     for g in range(plan.groups):
-        _gates(plan, plan.h, plan.W_h, g, n, p, plan.z)
+        _gates(plan, plan.h, plan.W_h, g, g + 1, n, p)
         _tanh(plan.tanh, plan.z, 4 * _LANES * n)
         for half in range(2):
             count, at = _in_lanes(H, (2 * g + half) * _LANES), (2 * g + half) * _SLAB
@@ -443,7 +441,7 @@ def _gru_before(plan, rows, h, n, p):
                 _copy(count, r + _SLAB, keep, keep)
     p += 4 * plan.groups * 4 * _LANES
     for g in range(plan.groups_n):
-        _gates(plan, plan.reset, plan.W_n, g, n, p, plan.z)
+        _gates(plan, plan.reset, plan.W_n, g, g + 1, n, p)
         _tanh(plan.tanh, plan.z, 4 * _LANES * n)
         for i in range(n):
             for place in range(4):
@@ -459,14 +457,12 @@ def _rnn(plan, rows, h, n, p):
     some = max(1, _NEAR // (4 * _LANES * n))
     for first in range(0, plan.groups, some):
         last = min(first + some, plan.groups)
-        z = plan.z
-        for g in range(first, last):
-            _gates(plan, plan.h, plan.W_h, g, n, p, z)
-            z += n * group
+        m = (last - first) * n
+        _gates(plan, plan.h, plan.W_h, first, last, n, p)
         if plan.kind == _TANH:
-            _tanh(plan.tanh, plan.z, 4 * _LANES * (last - first) * n)
+            _tanh(plan.tanh, plan.z, 4 * _LANES * m)
         else:
-            for at in range(plan.z, z, _SLAB):
+            for at in range(plan.z, plan.z + m * group, _SLAB):
                 _relu(_LANES, at, at)
         z = plan.z
         for g in range(first, last):

@@ -32,14 +32,11 @@ _MANY = 1024  # values from which it is
 
 def _softmax(y: Floats) -> None:
     classes = y.shape[-1]
-    if classes > _FEW:
+    if classes > _FEW or y.size < _MANY:
         y -= y.max(axis=-1, keepdims=True)
         np.exp(y, y)
-        y /= y.sum(axis=-1, keepdims=True)
-    elif y.size < _MANY:
-        y -= y.max(axis=-1, keepdims=True)
-        np.exp(y, y)
-        y /= y.cumsum(axis=-1)[..., -1:]  # sums up in the order of the loop below
+        # cumsum sums up in the order of the loop below.
+        y /= y.sum(axis=-1, keepdims=True) if classes > _FEW else y.cumsum(axis=-1)[..., -1:]
     else:
         rows = y.reshape(-1, classes)
         each = np.ascontiguousarray(rows.T)

@@ -18,6 +18,7 @@ from beam_rnn.nn.layers import Embedding, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints, fingerprint
 from beam_rnn.nn.sequences import CRF, Bidirectional, Spelling, Stage, Wave
 from beam_rnn.nn.step_model import unroll_together
+from beam_rnn.nn.stepping import in_order
 
 MOST_LOOKAHEAD = 1 << 16  # each stream keeps so many events
 _FLOAT = np.dtype(np.float32)
@@ -199,15 +200,14 @@ class Network(Frozen):
         B, T = x.shape[:2]
         flat = self.inputs.check(x.reshape(B * T, *x.shape[2:]))
         state = self.initial_state(B) if a is None else self._check_state(a, B).copy()
-        order = np.arange(B * T).reshape(B, T).T.ravel()  # step after step
+        order = None if B == 1 else np.arange(B * T).reshape(B, T).T.ravel()  # step after step
         if self.causal:
             waves = [Wave(slice(0, B), B)] * T
-            y = self.head(self.advance(flat, state, waves, None if B == 1 else order))
+            y = self.head(self.advance(flat, state, waves, order))
         else:
             if a is not None:
                 raise ModelError("a network that reads whole sequences has no state to begin from")
-            y = np.empty((B * T, self.output_size), np.float32)
-            y[order] = self._over(flat[order], T, B)
+            y = in_order(lambda x: self._over(x, T, B), flat, order)
         return y.reshape(B, T, self.output_size), state
 
     def unroll_many(self, sequences: Sequence[ArrayLike]) -> list[tuple[Floats, Floats]]:

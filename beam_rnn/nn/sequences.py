@@ -14,6 +14,7 @@ from beam_rnn.nn.convolution import Context
 from beam_rnn.nn.layers import Embedding, Layer, Shape
 from beam_rnn.nn.parameters import Floats, Frozen, Ints, later
 from beam_rnn.nn.stepping import Wave as Wave
+from beam_rnn.nn.stepping import in_order
 
 _ROWS = 128  # rows through the layers before a cell at once: what is between stays in cache
 _TABLE = 1 << 26  # bytes of the input halves of all ids, up to which they are kept
@@ -66,12 +67,8 @@ class Stage:
         fed = self.feed(x)
         if not isinstance(self.cell, Context):
             return self.cell.kernel.run_waves(fed, a, waves, self.table, order)
-        if order is None:
-            return self.cell.run(fed, a, waves)
-        stepped = self.cell.run(fed[order], a, waves)
-        result = np.empty_like(stepped)
-        result[order] = stepped
-        return result
+        cell = self.cell
+        return in_order(lambda x: cell.run(x, a, waves), fed, order)
 
     def step(self, x: np.ndarray, a: Floats) -> tuple[Floats, Floats]:
         """One step of n rows: h (n, H) and the new states (n, S)."""

@@ -6,7 +6,7 @@ import functools
 import importlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ from beam_rnn.nn.rows import Full, Rows, Scratch, Step
 
 COMPILED = "BEAM_RNN_COMPILED"  # 0 in the environment: by NumPy alone
 _BLOCK = 1 << 17  # floats of input halves computed at once: large enough for BLAS, small in cache
-MANY = 12  # rows of a wave beyond which its input half is fast by itself
+_MANY = 12  # rows of a wave beyond which its input half is fast by itself
 _CLOSE = 2048  # floats of h up to which gathering each step's p into one piece pays
 _SHORT = 2048  # floats of h up to which copying states costs less than making views of them
 
@@ -55,6 +55,16 @@ def _goes_on(wave: Wave, rows: slice) -> bool:
     if isinstance(again, slice):
         return again == rows
     return size == 1 and rows.stop - rows.start == 1 and bool(again[0] == rows.start)
+
+
+def in_order(run: Callable[[NDArray[Any]], Floats], x: NDArray[Any], order: Ints | None) -> Floats:
+    """``run`` of x[order], each result where its input is in x; of x itself without an order."""
+    if order is None:
+        return run(x)
+    stepped = run(x[order])
+    result = np.empty_like(stepped)
+    result[order] = stepped
+    return result
 
 
 class Steps(Protocol):
@@ -230,11 +240,9 @@ class Kernel:
           (n, H) hidden vectors in the order of ``x``.
         """
         if order is not None:
-            h = np.empty((len(x), self.H), np.float32)
-            h[order] = self.run_waves(x[order], a, waves, table)
-            return h
+            return in_order(lambda x: self.run_waves(x, a, waves, table), x, order)
         block = _BLOCK // (self.gates * self.padded)
-        many = min(MANY, self.tile)
+        many = min(_MANY, self.tile)
         h = np.empty((len(x) + 1, self.padded), np.float32)
         start = projected_to = i = 0
         while i < len(waves):
