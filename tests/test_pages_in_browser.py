@@ -111,7 +111,7 @@ def test_search_filter_and_readout(browser: Any, tmp_path: Path) -> None:
     assert tab.locator("article:visible").count() == 1
     tab.fill("#find", "")
     tab.select_option("#only", "failed")
-    assert tab.locator("article:visible h2").inner_text() == "bob"
+    assert tab.locator("article:visible h2").text_content() == "bob"
     tab.hover(".plot")
     assert " at " in tab.locator(".chart output").inner_text()
     assert said == []

@@ -59,9 +59,15 @@ event_time = Order("event_time", 0)
 """By timestamp: ``by_event_time()``, without waiting for late events."""
 
 
-def _are_seconds(value: object) -> bool:
-    """Whether a value is seconds from 0, whose microseconds 64 bits hold."""
-    return isinstance(value, Real) and 0 <= float(value) <= MOST_MICROS / 1e6
+def micros(seconds: object) -> int | None:
+    """The microseconds of seconds from 0; None where they are none, or 64 bits do not hold them."""
+    if not isinstance(seconds, Real):
+        return None
+    try:
+        exact = float(seconds)  # a number of numpy would stay as narrow as it is
+    except OverflowError:
+        return None
+    return round(exact * 1e6) if 0 <= exact <= MOST_MICROS / 1e6 else None
 
 
 def by_event_time(lateness: float = 0) -> Order:
@@ -73,9 +79,10 @@ def by_event_time(lateness: float = 0) -> Order:
     Raises:
       OptionError: lateness is negative.
     """
-    if not _are_seconds(lateness):
+    waits = micros(lateness)
+    if waits is None:
         raise OptionError(f"lateness is {lateness!r}, expected seconds from 0")
-    return Order(f"by_event_time({float(lateness):g})", round(lateness * 1e6))
+    return Order(f"by_event_time({float(lateness):g})", waits)
 
 
 def by_sequence(
@@ -112,7 +119,8 @@ def by_sequence(
         raise OptionError(f"by_sequence({fn!r}): expected a function of the value, or a column")
     if type(start) is not int:
         raise OptionError(f"start is {start!r}, expected a whole number")
-    if max_wait is not None and not _are_seconds(max_wait):
+    wait = None if max_wait is None else micros(max_wait)
+    if max_wait is not None and wait is None:
         raise OptionError(f"max_wait is {max_wait!r}, expected seconds from 0, or None")
     if on_gap not in _GAPS:
         raise OptionError(f'on_gap is {on_gap!r}, expected "wait", "skip" or "fail"')
@@ -120,5 +128,4 @@ def by_sequence(
         raise OptionError(f'on_gap="{on_gap}" needs max_wait: how long a gap is waited for')
     if type(buffer) is not int or buffer < 1:
         raise OptionError(f"buffer is {buffer!r}, expected a number of events from 1")
-    wait = None if max_wait is None else round(max_wait * 1e6)
     return Order("by_sequence", numbers=Numbers(fn, start, wait, on_gap, buffer))

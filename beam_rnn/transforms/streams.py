@@ -28,7 +28,7 @@ from beam_rnn.streams.event import BadEvent, Classified, Tagged
 from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.labels import Labelling
 from beam_rnn.streams.limits import DEFAULT, Limits
-from beam_rnn.streams.order import MOST_MICROS, Order, arrival, event_time
+from beam_rnn.streams.order import MOST_MICROS, Order, arrival, event_time, micros
 from beam_rnn.streams.whole import WholeLabelling
 from beam_rnn.transforms.batches import PackBatches, ToBatches
 from beam_rnn.transforms.in_time import StepInTime
@@ -112,16 +112,10 @@ class OverStreams(beam.PTransform):
         if not isinstance(self.limits, Limits):
             raise OptionError(f"limits is {self.limits!r}, expected rnn.Limits(...)")
         if self.expire_after is not None:
-            try:
-                # As a float first: Decimal("1e900000") would take Beam half a minute.
-                given = self.expire_after
-                if not isinstance(given, Duration) and not abs(float(given)) <= MOST_MICROS:
-                    raise ValueError("not a number of seconds")
-                self._expire_after = Duration.of(given).micros
-            except (TypeError, ValueError, OverflowError) as error:
-                raise OptionError(f"expire_after is {self.expire_after!r}: {error}") from None
-            if not 0 < self._expire_after <= MOST_MICROS:
-                raise OptionError(f"expire_after is {self.expire_after!r}, expected seconds > 0")
+            given = self.expire_after
+            self._expire_after = given.micros if isinstance(given, Duration) else micros(given)
+            if not 0 < (self._expire_after or 0) <= MOST_MICROS:
+                raise OptionError(f"expire_after is {given!r}, expected seconds > 0")
 
     def _check(self, model: Any) -> None:
         """Raises OptionError where the options are wrong, or wrong for the model."""

@@ -10,13 +10,13 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import beam_rnn as rnn
 from beam_rnn.cli import app
-from tests.fuzz.test_events import ANYTHING
+from tests.fuzz.test_events import ANYTHING, Spiteful, Untold
 from tests.weights import exact
 
 pytestmark = pytest.mark.slow
@@ -49,6 +49,7 @@ def any_of(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("transform", [rnn.Tag, rnn.Classify])
 @settings(deadline=TIME)
+@example({"expire_after": Spiteful(Untold())})
 @given(options=st.fixed_dictionaries({}, optional={k: any_of(v) for k, v in OPTIONS.items()}))
 def test_options_are_refused_by_name_or_right(
     transform: Callable[..., beam.PTransform], options: dict[str, Any]

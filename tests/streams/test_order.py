@@ -1,7 +1,9 @@
 """The options of orders: what is wrong is said with the value."""
 
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 import beam_rnn as rnn
@@ -26,6 +28,13 @@ def test_wrong_arguments_are_named(
         rnn.by_sequence(*arguments, **options)
 
 
-def test_a_negative_lateness_is_named() -> None:
-    with pytest.raises(rnn.OptionError, match=r"lateness is -1, expected seconds from 0"):
-        rnn.by_event_time(-1)
+@pytest.mark.parametrize("lateness", [-1, float("nan"), 10**400, "1", 1 << 60])
+def test_a_wrong_lateness_is_named(lateness: Any) -> None:
+    with pytest.raises(rnn.OptionError, match=r"lateness is .*, expected seconds from 0"):
+        rnn.by_event_time(lateness)
+
+
+@pytest.mark.parametrize("lateness", [5, 5.0, Fraction(5), np.float16(5), np.uint8(5)])
+def test_seconds_of_any_type_are_the_same_microseconds(lateness: Any) -> None:
+    assert rnn.by_event_time(lateness) == rnn.by_event_time(5)
+    assert rnn.by_event_time(lateness).lateness == 5_000_000

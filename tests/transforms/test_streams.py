@@ -187,7 +187,7 @@ def live() -> beam.PTransform:
         ({"end": True}, "end is True, expected a function or None"),
         ({"order": "time"}, "order is 'time', expected arrival or by_event_time"),
         ({"expire_after": 0}, "expire_after is 0, expected seconds > 0"),
-        ({"expire_after": Decimal("1e900000")}, "expire_after is .*: not a number of seconds"),
+        ({"expire_after": Decimal("1e900000")}, "expire_after is .*, expected seconds > 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
