@@ -1,5 +1,6 @@
 """Starts each runner once per session; a test that takes `runner` runs on every one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,15 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running Kafka broker."""
     with kafka(tmp_path_factory.mktemp("broker")) as started:
         yield started
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a service is for one worker: `--dist loadgroup` starts it once."""
+    for item in items:
+        shared = SERVICES.keys() & set(re.split(r"[\[\]-]", item.name))
+        group = min(shared, default=item.path.name)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
