@@ -28,19 +28,20 @@ demo: $(VENV)/.stamp-apps ## every application on its sample, and one page of it
 evaluate: $(VENV)/.stamp-train ## every figure again, from weights and data
 	@$(BIN)/python training/evaluate.py
 
-# Runners use all cores by themselves: two at a time take longer than one after the other.
+# Runners wait for half of the time; each is one worker's, which starts its service once.
 test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## every test, on every runner (ARGS= for pytest)
 	@$(BIN)/python -m pytest --ignore=tests/runners --ignore=tests/faults \
 		-n $(JOBS) --dist loadfile $(ARGS)
-	@$(BIN)/python -m pytest tests/runners tests/faults $(ARGS)
+	@$(BIN)/python -m pytest tests/runners tests/faults -n $(JOBS) --dist loadgroup $(ARGS)
 
-# A quarter of the random histories that `make test` tries.
-unit: $(VENV)/.stamp-dev ## the tests that start no runner service, under a minute (JOBS=2)
-	@BEAM_RNN_EXAMPLES=$${BEAM_RNN_EXAMPLES:-25} $(BIN)/python -m pytest --ignore=tests/runners \
+# The library alone: no application, no training; a quarter of the random histories of `make test`.
+unit: $(VENV)/.stamp-dev ## the tests of the library that start no runner service, under a minute (JOBS=2)
+	@BEAM_RNN_EXAMPLES=$${BEAM_RNN_EXAMPLES:-25} $(BIN)/python -m pytest \
+		--ignore=tests/runners --ignore=tests/pipelines --ignore=tests/training \
 		-m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 runners-test: $(VENV)/.stamp-dev $(RUNNERS)/.stamp ## the conformance suite alone
-	@$(BIN)/python -m pytest tests/runners $(ARGS)
+	@$(BIN)/python -m pytest tests/runners -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.stamp-dev ## ruff: rules and layout
 	@$(BIN)/ruff check $(CODE)

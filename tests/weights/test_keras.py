@@ -18,6 +18,7 @@ from beam_rnn.errors import WeightsError  # noqa: E402
 from beam_rnn.weights import from_keras  # noqa: E402
 from tests.weights.builders import STEPS, TOLERANCE, normal  # noqa: E402
 
+pytestmark = pytest.mark.slow  # JAX compiles every layer
 L = keras.layers
 FORMATS = ["keras", "h5"]
 
