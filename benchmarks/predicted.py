@@ -36,7 +36,7 @@ SETTINGS: list[Setting] = [  # model, streams, skew, events of a bundle
     ("2 x LSTM 128", 2000, 0.8, 1000),
     ("2 x LSTM 128", 20_000, 0.0, 3000),
 ]
-ROUNDS = 3
+ROUNDS = 6
 RUNS = 2
 BUNDLES = 12  # of a run, and at least so many events
 EVENTS = 10_000
