@@ -17,6 +17,9 @@ from beam_rnn.streams.entries import Entries
 from beam_rnn.streams.shard import Arena
 from beam_rnn.streams.waves import Flags, place_in_group, waves
 
+_NEAR = 1 << 16  # floats of states that stay in the second cache of a core
+_TILE = 96  # rows of which the compiled steps make a tile
+
 
 class Answering(ABC):
     """Steps the inputs of sequences and answers.
@@ -122,7 +125,8 @@ def advance(network: Recurrent, arena: Arena, entries: Entries) -> Advanced:
       FloatingPointError: a value is not finite.
     """
     step, begins = numbered(arena, entries)
-    order, cut = waves(entries.row, entries.first, entries.after_end)
+    most = max(1, _NEAR // max(network.state_size, 1) // _TILE) * _TILE
+    order, cut = waves(entries.row, entries.first, entries.after_end, most)
     h = network.advance(entries.x[entries.source[order]], arena.a, cut)
     if not network.bounded and not np.isfinite(h).all():
         raise FloatingPointError("the step gives values that are not finite")

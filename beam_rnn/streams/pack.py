@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +22,7 @@ _KINDS: columns.Kinds = {
     "stream": ("u4", 1),
     "x": None,
 }
+_SHARE = 256  # events of an owner that are worth their part
 
 
 def shard_of(stream: bytes, shards: int) -> int:
@@ -64,8 +65,10 @@ class Packed:
         """Some of the events, by a slice or their places, with all streams."""
         inputs = self.inputs
         if inputs is not None:
-            places = range(len(self))[part] if isinstance(part, slice) else part.tolist()
-            inputs = [inputs[place] for place in places]
+            if isinstance(part, slice):
+                inputs = inputs[part]
+            else:
+                inputs = [inputs[place] for place in part.tolist()]
         return Packed(
             self.streams,
             self.stream[part],
@@ -82,8 +85,11 @@ class Packed:
     def only(self, part: slice | Ints) -> Packed:
         """Some of the events, with their streams alone."""
         some = self[part]
-        present, some.stream = np.unique(some.stream, return_inverse=True)
-        some.streams = [self.streams[i] for i in present.tolist()]
+        present = np.zeros(len(self.streams), np.bool_)
+        present[some.stream] = True
+        if not present.all():
+            some.stream = (present.cumsum() - 1)[some.stream]
+            some.streams = [self.streams[i] for i in np.flatnonzero(present).tolist()]
         return some
 
     def value(self, place: int) -> Any:
@@ -216,3 +222,41 @@ def as_made(packs: Sequence[tuple[Any, Packed]]) -> list[tuple[Any, Packed]]:
         for place, source in zip(mine, by_number, strict=True):
             ordered[place] = packs[source]
     return ordered
+
+
+def abreast(packs: Sequence[tuple[Any, Packed]], most: int) -> Iterator[list[tuple[Any, Packed]]]:
+    """Cuts (owner, pack) pairs into parts of ``most`` events or so, with events of many owners.
+
+    The more streams are in a part, the wider are its waves. An owner's events stay in their order.
+    """
+    by_owner: dict[Any, list[Packed]] = {}
+    for owner, pack in packs:
+        by_owner.setdefault(owner, []).append(pack)
+    some: list[tuple[Any, list[Packed]]] = []
+    count = 0
+    for owner, mine in by_owner.items():
+        some.append((owner, mine))
+        count += sum(map(len, mine))
+        if count >= most and len(some) * _SHARE >= most:
+            yield from _parts(some, -(-count // most))
+            some, count = [], 0
+    if some:
+        yield from _parts(some, max(1, -(-count // most)))
+
+
+def _parts(
+    packs: Sequence[tuple[Any, Sequence[Packed]]], parts: int
+) -> Iterator[list[tuple[Any, Packed]]]:
+    for i in range(parts):
+        yield [(owner, pack) for owner, mine in packs for pack in _share(mine, i, parts)]
+
+
+def _share(packs: Sequence[Packed], i: int, parts: int) -> Iterator[Packed]:
+    """The events that are the ``i``-th of equal shares of packs."""
+    count = sum(map(len, packs))
+    low, high = count * i // parts, count * (i + 1) // parts
+    for pack in packs:
+        start, stop = max(low, 0), min(high, len(pack))
+        if start < stop:
+            yield pack if stop - start == len(pack) else pack.only(slice(start, stop))
+        low, high = low - len(pack), high - len(pack)

@@ -17,13 +17,13 @@ from beam_rnn.streams.feature import Feature
 from beam_rnn.streams.feeding import Feeding
 from beam_rnn.streams.limits import DEFAULT, Limits
 from beam_rnn.streams.order import Numbers
-from beam_rnn.streams.pack import Packed, as_made
+from beam_rnn.streams.pack import Packed, abreast, as_made
 from beam_rnn.streams.sequence import InSequence
 from beam_rnn.streams.shard import NEVER, Arena, Shard
 from beam_rnn.streams.state import Tag
 from beam_rnn.streams.waves import Flags
 
-_CHUNK = 16_384  # events whose inputs and hidden vectors are in memory at once
+_CHUNK = 32_768  # events whose inputs and hidden vectors are in memory at once
 
 
 class Stepper:
@@ -167,16 +167,8 @@ class Stepper:
           final: whether no event can come any more that belongs before these.
         """
         waiting, self.waiting, self.count = as_made(self.waiting), [], 0
-        chunk: list[tuple[Shard, Packed]] = []
-        count = 0
-        for shard, packed in waiting:
-            chunk.append((shard, packed))
-            count += len(packed)
-            if count >= _CHUNK:
-                yield self._settled(chunk, final)
-                chunk, count = [], 0
-        if chunk:
-            yield self._settled(chunk, final)
+        for part in abreast(waiting, _CHUNK):
+            yield self._settled(part, final)
 
     def _settled(self, waiting: list[tuple[Shard, Packed]], final: bool) -> Answers:
         said = Said()

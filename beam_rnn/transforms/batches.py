@@ -24,6 +24,7 @@ from beam_rnn.transforms.metrics import METRICS
 from beam_rnn.transforms.pack import FAILED, PackEvents, Packs, check_each
 
 _TIME = pa.timestamp("us", tz="UTC")
+_ROWS = 1 << 17  # rows that are held before they are sent on: four times as many as of objects
 
 
 class Columns:
@@ -144,7 +145,7 @@ class PackBatches(beam.DoFn):
         self.shards = shards
         self.numbers = numbers
         self.limits = limits
-        self.packs = Packs(inputs)
+        self.packs = Packs(inputs, _ROWS)
 
     def setup(self) -> None:
         self.known: dict[str, tuple[bytes, int]] = {}

@@ -37,9 +37,9 @@ class Packs:
 
     known_keys = 100_000  # keys whose shard is remembered; others are hashed again (a microsecond)
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, events: int) -> None:
         width = int(np.prod(inputs.shape, dtype=np.int64)) * 8
-        self.limit = max(1, min(_EVENTS, _BYTES // max(width, 1)))
+        self.limit = max(1, min(events, _BYTES // max(width, 1)))
 
     def element(
         self,
@@ -144,7 +144,7 @@ class PackEvents(beam.DoFn):
         self.reset = reset
         self.numbers = numbers
         self.limits = limits
-        self.packs = Packs(inputs)
+        self.packs = Packs(inputs, _EVENTS)
 
     def setup(self) -> None:
         self.known: dict[Any, tuple[bytes, int]] = {}

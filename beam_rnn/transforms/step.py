@@ -31,7 +31,6 @@ from beam_rnn.transforms.moving import STATE, read_state
 from beam_rnn.transforms.pack import FAILED
 from beam_rnn.transforms.shards import LOG, TAGS, Cells, OpenShards, is_over, set_timer, window_of
 
-_EVENTS = 16_384  # sorted events that are stepped at once
 _WAITING = 1 << 18  # events that wait for the end of a bundle, and their bytes
 _WAITING_BYTES = 64 << 20
 _HELD = 1 << 20  # sorted events that wait for those of other shards
@@ -242,18 +241,13 @@ class StepSorted(Steps):
             yield from self.finish_bundle()
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Steps the shards side by side, so that their streams share waves."""
         held, self.held, self.count = self.held, [], 0
-        stepper = self.stepper
-        share = max(1, _EVENTS // max(len(held), 1))
-        longest = max((len(packed) for _, packed in held), default=0)
-        for start in range(0, longest, share):
-            for shard, packed in held:
-                stepper.receive(shard, packed[start : start + share])
-            yield from self._settled(final=not self.stepping.export)
+        for shard, packed in held:
+            self.stepper.receive(shard, packed)
+        yield from self._settled(final=not self.stepping.export)
         for shard, _ in held:
             yield from self._closed(shard, None)
-        stepper.clear()
+        self.stepper.clear()
 
 
 class StepEvents(Steps):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from beam_rnn.errors import StateError
 from beam_rnn.streams import columns
-from beam_rnn.streams.pack import Packed, as_made, merge, shard_of
+from beam_rnn.streams.pack import Packed, abreast, as_made, merge, shard_of
 
 
 def pack(times: list[int], stream: str = "a", number: int = 0, origin: int = 0) -> Packed:
@@ -107,3 +107,54 @@ def test_swapped_packs_of_one_origin_are_put_back() -> None:
     assert list(numbers.values()) == [[0, 1, 2, 3, 4]] * 3
     owners = [(id(owner), packed.origin) for owner, packed in mixed]
     assert [(id(owner), packed.origin) for owner, packed in as_made(mixed)] == owners
+
+
+@given(
+    packs=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=12),
+    most=st.integers(1, 40),
+    share=st.integers(1, 20),
+)
+def test_parts_have_all_events_and_keep_each_owners_order(
+    packs: list[tuple[str, int]], most: int, share: int
+) -> None:
+    given, sent = [], {owner: list[str]() for owner in "abc"}
+    for number, (owner, size) in enumerate(packs):
+        made = pack([number * 10 + i for i in range(size)], owner, number)
+        given.append((owner, made))
+        sent[owner] += made.inputs or []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beam_rnn.streams.pack._SHARE", share)
+        parts = list(abreast(given, most))
+    got = {owner: list[str]() for owner in "abc"}
+    for part in parts:
+        for owner, made in part:
+            got[owner] += made.inputs or []
+    assert got == sent
+    assert all(sum(len(made) for _, made in part) <= most + len(part) for part in parts)
+
+
+def test_a_part_has_a_share_of_every_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beam_rnn.streams.pack._SHARE", 10)
+    given = [(owner, pack(list(range(40)), owner)) for owner in "abc"]
+    parts = list(abreast(given, 30))
+    assert [[(owner, len(made)) for owner, made in part] for part in parts] == [
+        [("a", 10), ("b", 10), ("c", 10)]
+    ] * 4
+
+
+def test_a_part_of_a_pack_has_the_streams_of_its_events_alone() -> None:
+    both = Packed(
+        [b"a", b"b", b"c"],
+        np.array([2, 0, 2, 1]),
+        np.arange(4),
+        np.zeros(4, np.bool_),
+        None,
+        ["c0", "a1", "c2", "b3"],
+    )
+    some = both.only(slice(0, 3))
+    assert (some.streams, some.stream.tolist(), some.inputs) == (
+        [b"a", b"c"],
+        [1, 0, 1],
+        ["c0", "a1", "c2"],
+    )
+    assert both.only(np.array([3, 0])).streams == [b"b", b"c"]
