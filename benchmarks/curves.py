@@ -20,7 +20,7 @@ def run(turns: int, *, quick: bool = False, tiny: bool = False) -> Results:
     """Curves over FnApiRunner unbounded: all streams exist, keys are drawn uniformly."""
     base = Setting(1000, 20_000, 2000, turns=turns)
     widths, bundles, skews = [32, 64, 128, 256, 512], [100, 500, 2000, 10_000], [0, 0.8, 1.1, 1.5]
-    shards = [1, 8, 32, 64, 128, 512]
+    shards = [1, 8, 32, 128, 512]
     loads = [(1000, 2000), (100_000, 2000), (100_000, 20_000)]
     if quick:
         widths, bundles, skews, shards = [64, 256], [500, 5000], [0, 1.1], [4, 32, 256]
@@ -51,7 +51,7 @@ def run(turns: int, *, quick: bool = False, tiny: bool = False) -> Results:
         {s: replace(base, skew=float(s)) for s in skews},
     )
     for streams, bundle in loads:
-        events = 10 * bundle if bundle < 10_000 else 3 * bundle
+        events = 2 * bundle if bundle > 10_000 else 5 * bundle
         setting = replace(base, streams=streams, bundle=bundle, events=events)
         line = f"{streams:,} streams, bundles of {bundle:,}"
         add("shards", line, "shards", {n: replace(setting, shards=n) for n in shards})

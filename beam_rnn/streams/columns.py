@@ -24,7 +24,7 @@ _STRINGS = STRINGS[0].encode()  # written as their lengths, then their bytes
 
 def encode(columns: Mapping[str, Column]) -> bytes:
     """Writes columns one behind the other, little-endian, each preceded by its name and shape."""
-    parts: list[bytes] = [_HEAD.pack(len(columns))]
+    parts: list[bytes | memoryview] = [_HEAD.pack(len(columns))]
     for name, column in columns.items():
         label = name.encode()
         if isinstance(column, np.ndarray):
@@ -33,7 +33,7 @@ def encode(columns: Mapping[str, Column]) -> bytes:
                 raise TypeError(f"a column of {column.dtype} cannot be written")
             parts.append(_COLUMN.pack(len(label), kind, column.ndim, len(column)) + label)
             parts.extend(_AXIS.pack(axis) for axis in column.shape[1:])
-            parts.append(np.ascontiguousarray(column).tobytes())
+            parts.append(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
         else:
             parts.append(_COLUMN.pack(len(label), _STRINGS, 1, len(column)) + label)
             parts.append(np.fromiter(map(len, column), np.uint32, len(column)).tobytes())
