@@ -9,10 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import columnar, decoding, latency, many, packing, report, runners, speech, words
+from benchmarks import (
+    columnar,
+    decoding,
+    latency,
+    many,
+    packing,
+    report,
+    runners,
+    speech,
+    touched,
+    words,
+)
 from benchmarks.measure import Curve, Results, Row, against, alternate
 from benchmarks.onnx_dict import OnnxDict
 from benchmarks.plain import Cell, network
+from tests.runners import harness
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +49,12 @@ def test_many_streams_take_turns() -> None:
     (cost,) = results.curves
     assert cost.x == [3, 6]
     assert all(row.ours is not None for row in results.rows)
+
+
+def test_bundles_that_touch_few_streams_are_told_by_their_size() -> None:
+    found, sizes = touched.costs(harness.fn_api(), [5, 30], 60, 20, 2)
+    assert sizes == {5: 20, 30: 20}
+    assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in found.values())
 
 
 def test_latency_and_packing_run() -> None:
