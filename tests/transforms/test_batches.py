@@ -77,6 +77,25 @@ def test_batches_are_tagged_as_single_events_are(order: Any, lookahead: int) -> 
         assert_that(events | rnn.Tag(NET, order=order, lookahead=lookahead, shards=5), check)
 
 
+@pytest.mark.parametrize("together", [1, 3])
+def test_parts_and_turns_change_no_bit(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs, the parts that are stepped, and who steps side by side are cut small."""
+    monkeypatch.setattr("beam_rnn.transforms.batches._ROWS", 50)
+    monkeypatch.setattr("beam_rnn.streams.stepper._CHUNK", 100)
+    monkeypatch.setattr("beam_rnn.streams.pack._SHARE", 30)
+    monkeypatch.setattr("beam_rnn.streams.answering._NEAR", 0)
+    monkeypatch.setattr("beam_rnn.streams.answering._TILE", together)
+    sequences = words(5, streams=9, longest=80)
+    wanted = {key: [tuple(a) for a in answers(NET, xs)] for key, xs in sequences.items()}
+
+    def check(found: list[pa.RecordBatch]) -> None:
+        assert rows_of(found) == wanted
+
+    with pipeline() as p:
+        events = p | beam.Create(batches(sequences, 37)).with_output_types(pa.RecordBatch)
+        assert_that(events | rnn.Tag(NET, order=rnn.arrival, shards=5), check)
+
+
 def test_sequences_are_classified_from_batches() -> None:
     sequences = words(3)
 
