@@ -57,7 +57,7 @@ types: $(VENV)/.stamp-dev ## mypy
 imports: $(VENV)/.stamp-dev ## import-linter: imports point one way
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.stamp-bench $(RUNNERS)/.stamp ## ours against peers, about 18 minutes (QUICK=1: 3)
+bench: $(VENV)/.stamp-bench $(RUNNERS)/.stamp ## ours against peers, about 20 minutes (QUICK=1: 3)
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 docs: $(VENV)/.stamp-dev ## the site of the pages and docstrings, in build/site

@@ -57,7 +57,7 @@ def part(name: str, size: str) -> Any:
             if quick
             else many.run([1000, 10_000, 100_000, 1_000_000], 5)
         ),
-        "curves": lambda: curves.run(min(rounds, 3), quick=quick, tiny=tiny),
+        "curves": lambda: curves.run(rounds, quick=quick, tiny=tiny),
         "prism": lambda: curves.prism(1, (1000,), (32,)) if quick or tiny else curves.prism(3),
         "latency": lambda: (
             latency.run(rounds, 0.5, ("FnApiRunner",), H=8)
