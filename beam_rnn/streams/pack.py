@@ -240,8 +240,7 @@ def abreast(packs: Sequence[tuple[Any, Packed]], most: int) -> Iterator[list[tup
         if count >= most and len(some) * _SHARE >= most:
             yield from _parts(some, -(-count // most))
             some, count = [], 0
-    if some:
-        yield from _parts(some, max(1, -(-count // most)))
+    yield from _parts(some, -(-count // most))
 
 
 def _parts(

@@ -215,8 +215,7 @@ class StepSorted(Steps):
     """(shard, all its packs of a window) -> answers, by time or number; needs no state."""
 
     def start_bundle(self) -> None:
-        self.held: list[tuple[Shard, Packed]] = []
-        self.count = 0
+        self.held: list[Shard] = []
         self.given.clear()
         self.stepper.clear()
 
@@ -235,17 +234,15 @@ class StepSorted(Steps):
             return
         packed = merge(packs)
         METRICS.events.inc(len(packed))
-        self.held.append((shard, packed))
-        self.count += len(packed)
-        if self.count >= _HELD:
+        self.held.append(shard)
+        self.stepper.receive(shard, packed)
+        if self.stepper.count >= _HELD:
             yield from self.finish_bundle()
 
     def finish_bundle(self) -> Iterator[Any]:
-        held, self.held, self.count = self.held, [], 0
-        for shard, packed in held:
-            self.stepper.receive(shard, packed)
+        held, self.held = self.held, []
         yield from self._settled(final=not self.stepping.export)
-        for shard, _ in held:
+        for shard in held:
             yield from self._closed(shard, None)
         self.stepper.clear()
 
