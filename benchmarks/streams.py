@@ -61,6 +61,22 @@ def started(name: str, folder: Path) -> Iterator[harness.Runner]:
             yield harness.portable(name, service, port, **options)
 
 
+def run_parts(
+    runner: harness.Runner, transform: Transform, parts: Sequence[tuple[int, int]], **options: Any
+) -> None:
+    """Runs a transform over parts of the events, unbounded, and marks when its answers came."""
+    words.clear()
+    kind = type(words.columns(0, 1)[1][0])
+
+    def build(p: beam.Pipeline) -> Any:
+        read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
+        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, kind])
+        return read | "Step" >> transform() | beam.ParDo(words.Seen())
+
+    runner.run(build, streaming=True, **options)
+    words.seconds(parts[-1][1])  # or an answer is missing
+
+
 def rate_once_created(
     runner: harness.Runner,
     transform: Transform,
@@ -73,17 +89,8 @@ def rate_once_created(
     """Events per second over ``count`` events of streams that all exist already; unbounded."""
     words.use(count, streams, skew, inputs=inputs)
     words.create_all_first()
-    words.clear()
     cuts = range(0, streams + count, bundle)
     parts = [(i, min(i + bundle, streams + count)) for i in cuts]
     before = -(-streams // bundle)  # parts that create
-    kind = type(words.columns(0, 1)[1][0])
-
-    def build(p: beam.Pipeline) -> Any:
-        read = p | replay([[("", part, 0.0)] for part in parts]) | beam.Values()
-        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, kind])
-        return read | "Step" >> transform() | beam.ParDo(words.Seen())
-
-    runner.run(build, streaming=True)
-    words.seconds(streams + count)  # or an answer is missing
+    run_parts(runner, transform, parts)
     return (streams + count - parts[before][0]) / (max(words.last) - words.first[before])

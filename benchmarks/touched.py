@@ -12,17 +12,13 @@ import tempfile
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-import apache_beam as beam
 
 import beam_rnn as rnn
 from benchmarks import words
 from benchmarks.measure import alternate
 from benchmarks.plain import model
-from benchmarks.streams import started
+from benchmarks.streams import run_parts, started
 from tests.runners import harness
-from tests.runners.sources import replay
 
 MADE = 20_000  # streams that are made at once
 PACKS = 32  # one for each shard
@@ -32,19 +28,16 @@ def cost(runner: harness.Runner, streams: int, count: int, bundle: int) -> tuple
     """Microseconds per event, and the events in a bundle."""
     words.use(count, streams, skew=0)
     words.create_all_first()
-    words.clear()
     if runner.flink:  # its bundles have so many parts, then so many packs
         bundle = max(1, bundle // PACKS)
     cuts = [*range(0, streams, MADE), *range(streams, streams + count, bundle), streams + count]
-    parts = [[("", part, 0.0)] for part in pairwise(cuts)]
-
-    def build(p: beam.Pipeline) -> Any:
-        read = p | replay(parts) | beam.Values()
-        read = read | beam.FlatMap(words.events).with_output_types(tuple[str, int])
-        return read | rnn.Tag(model(64), order=rnn.arrival) | beam.ParDo(words.Seen())
-
-    runner.run(build, streaming=True, max_bundle_size=PACKS, max_bundle_time_mills=60_000)
-    words.seconds(streams + count)  # or an answer is missing
+    run_parts(
+        runner,
+        lambda: rnn.Tag(model(64), order=rnn.arrival),
+        list(pairwise(cuts)),
+        max_bundle_size=PACKS,
+        max_bundle_time_mills=60_000,
+    )
     bundles = sorted(zip(words.last, words.answers, strict=True))
     known = list(accumulate(answers for _, answers in bundles))
     start = next(i for i, answers in enumerate(known) if answers >= streams)
