@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runners", nargs="+", default=["Prism", "FlinkStreaming"])
     parser.add_argument("--streams", nargs="+", type=int, default=[1000, 100_000, 1_000_000])
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--bundle", type=int, default=2000, help="events that the source gives")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
